@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apicall
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// htmlPage is what a StatusError says of an HTML body.
+	htmlPage = "an HTML page"
+
+	// maxWords bounds StatusError.Body, in bytes.
+	maxWords = 300
+
+	// maxErrorBody is how much of an error's body is read, in bytes.
+	maxErrorBody = 64 << 10
+
+	// maxHint bounds what is allocated on the word of a Content-Length, in bytes.
+	maxHint = 1 << 20
+)
+
+// buffers holds the memory into which bodies of unknown length are read. Bodies
+// are copied out at their exact size, because what is decoded from them may live
+// long.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// readBody returns the whole body, or what came of it with the error. One byte
+// over the limit is read, to tell a body of exactly that length from a longer
+// one.
+func readBody(resp *http.Response, limit int64) ([]byte, error) {
+	if resp.ContentLength > limit {
+		return nil, ErrTooLarge
+	}
+	r := io.LimitReader(resp.Body, limit+1)
+	if n := resp.ContentLength; n > 0 && n <= maxHint {
+		// A transport other than Go's may have the length wrong, so this is a hint.
+		body := make([]byte, 0, n+1)
+		for {
+			m, err := r.Read(body[len(body):cap(body)])
+			body = body[:len(body)+m]
+			if err == io.EOF {
+				err = nil
+				if int64(len(body)) > limit {
+					err = ErrTooLarge
+				}
+				return body, err
+			}
+			if err != nil {
+				return body, err
+			}
+			if len(body) == cap(body) {
+				body = append(body, 0)[:len(body)]
+			}
+		}
+	}
+	buf := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxHint {
+			buf.Reset()
+			buffers.Put(buf)
+		}
+	}()
+	_, err := buf.ReadFrom(r)
+	if err == nil && int64(buf.Len()) > limit {
+		return nil, ErrTooLarge
+	}
+	return bytes.Clone(buf.Bytes()), err
+}
+
+func newStatusError(host string, resp *http.Response, received time.Time) *StatusError {
+	e := &StatusError{Status: resp.StatusCode, Host: host}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		e.Date = date
+	}
+	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), e.Date, received)
+	// A body that breaks off does not make the status less true.
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if isHTML(resp.Header, body) {
+		e.HTML, e.Body = true, htmlPage
+	} else {
+		e.Body = ownWords(body)
+	}
+	return e
+}
+
+func isHTML(header http.Header, body []byte) bool {
+	// An empty body is none, whatever its type: the API sends one with a 403.
+	if body = bytes.TrimSpace(body); len(body) == 0 || body[0] != '<' {
+		return false
+	}
+	if strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/html") {
+		return true
+	}
+	start := bytes.ToLower(body[:min(len(body), 64)])
+	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
+}
+
+// ownWords picks what an API says of an error. Only these fields are looked at:
+// any other may repeat a message's text. Seen by clients of the Chats API:
+// error_code, error_description, error_type (chats-api.md, The history call);
+// title and detail are those of RFC 9457.
+func ownWords(body []byte) string {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return ""
+	}
+	var words []string
+	for _, name := range []string{"error_code", "error_type", "title", "error_description", "detail"} {
+		var s string
+		var n json.Number
+		if json.Unmarshal(fields[name], &s) == nil && s != "" {
+			words = append(words, s)
+		} else if json.Unmarshal(fields[name], &n) == nil && n != "" {
+			words = append(words, n.String())
+		}
+	}
+	return clean(redact(strings.Join(words, ", ")), maxWords)
+}
+
+// clean makes foreign text safe for one line of a log: no control or invisible
+// formatting characters, valid UTF-8, at most limit bytes.
+func clean(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r) || r == utf8.RuneError:
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) <= limit {
+		return s
+	}
+	cut := limit - len("…")
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// redact leaves out what may be a signature or a token (32 or more hex digits)
+// or a phone number (10 or more digits), should an error repeat one. The parts
+// of a UUID are shorter, but for its last, which follows a dash.
+func redact(s string) string {
+	var out strings.Builder
+	for i := 0; i < len(s); {
+		end, hex, digits := i, true, true
+		for end < len(s) && isAlnum(s[end]) {
+			digits = digits && s[end] >= '0' && s[end] <= '9'
+			hex = hex && (s[end] <= '9' || s[end]|0x20 <= 'f')
+			end++
+		}
+		switch n := end - i; {
+		case n == 0:
+			out.WriteByte(s[i])
+			end++
+		case hex && n >= 32, digits && n >= 10 && (i == 0 || s[i-1] != '-'):
+			out.WriteString("[left out]")
+		default:
+			out.WriteString(s[i:end])
+		}
+		i = end
+	}
+	return out.String()
+}
+
+func isAlnum(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+}

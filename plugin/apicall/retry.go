@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apicall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// DefaultMaxBody is what [Config.MaxBody] is when it is 0, in bytes.
+	DefaultMaxBody = 16 << 20
+
+	// maxRetryAfter is the longest Retry-After that Get waits out in silence. After
+	// a longer one the limiter is paused as asked, but the error is returned, so
+	// that somebody learns why everything stands still.
+	maxRetryAfter = time.Hour
+)
+
+// Config configures a [Caller]. Its zero value is ready: no limit, no timeout,
+// and calls that never give up.
+type Config struct {
+	// HTTP sends the requests. nil means a client with [NewTransport]. New works
+	// on a copy, whose CheckRedirect follows no redirect: a signature or a token is
+	// for one host.
+	HTTP *http.Client
+
+	// Limiter is asked before each attempt, first or repeated. nil means one
+	// without a limit.
+	Limiter *Limiter
+
+	// Timeout bounds one attempt, from the limiter's grant to the end of the body.
+	// 0 means no bound.
+	Timeout time.Duration
+
+	// Backoff says how long to wait between attempts, and when to give up.
+	Backoff Backoff
+
+	// MaxBody is the longest body that is accepted, in bytes, after decompression.
+	// 0 means [DefaultMaxBody].
+	MaxBody int64
+
+	// Observe, if set, is called after each attempt, by the goroutine that called
+	// Get and before it waits. It is not told of an attempt that ended because the
+	// caller's context did.
+	Observe func(Attempt)
+}
+
+// Response is an answer with status 200 or 204.
+type Response struct {
+	Status   int
+	Header   http.Header
+	Body     []byte    // decoded from gzip, and decode's to keep; empty for 204
+	Received time.Time // when the head of the answer came, by the local clock
+}
+
+// Caller makes calls. It is safe for concurrent use and starts no goroutine;
+// make it with [New].
+type Caller struct {
+	http    *http.Client
+	limiter *Limiter
+	timeout time.Duration
+	backoff Backoff
+	maxBody int64
+	observe func(Attempt)
+}
+
+// New returns a Caller. The layers of a call, from the outside: retry, limiter,
+// timeout, and then build, which signs, so that each attempt is signed anew.
+func New(conf Config) *Caller {
+	c := &Caller{
+		limiter: conf.Limiter,
+		timeout: conf.Timeout,
+		backoff: conf.Backoff.withDefaults(),
+		maxBody: conf.MaxBody,
+		observe: conf.Observe,
+	}
+	var client http.Client
+	if conf.HTTP != nil {
+		client = *conf.HTTP
+	} else {
+		client.Transport = newTransport()
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.http = &client
+	if c.limiter == nil {
+		c.limiter = NewLimiter(LimiterConfig{})
+	}
+	if c.maxBody <= 0 {
+		c.maxBody = DefaultMaxBody
+	}
+	return c
+}
+
+// Get sends what build returns until decode has accepted an answer, and returns
+// nil then.
+//
+// Each attempt waits for the limiter first. build is called once for each
+// attempt and must return a new GET request with the given context. decode is
+// called with a 200 and its whole body, or with a 204; an error of its own that
+// wraps [ErrBrokenBody] is tried again, any other is returned.
+//
+// Get tries again, with [Backoff] in between and never sooner than Retry-After
+// asks, after no answer, a timeout, a 5xx, a 429 and a broken body. After a 429,
+// and a 503 with Retry-After, the limiter is paused, so that everyone waits.
+// Anything else is returned at once: a [*StatusError], or an error that wraps
+// [ErrRedirect] or [ErrTooLarge]. When the time for retries is up, and when the
+// server asks for a break of more than an hour, the last error is returned,
+// wrapped with the number of attempts. When ctx ends, ctx.Err() is returned.
+func (c *Caller) Get(
+	ctx context.Context,
+	build func(ctx context.Context) (*http.Request, error),
+	decode func(*Response) error,
+) error {
+	waits := c.backoff.intervals()
+	var first time.Time
+	for try := 1; ; try++ {
+		queued := time.Now()
+		if err := c.limiter.Wait(ctx); err != nil {
+			return err
+		}
+		granted := time.Now()
+		if try == 1 {
+			// From here, not from the call: a long queue at the limiter must not use up
+			// the time for retries before anything was tried.
+			first = granted
+		}
+
+		outcome, err := c.attempt(ctx, build, decode)
+		if outcome == "" {
+			return err
+		}
+		seen := Attempt{
+			Outcome:     outcome,
+			Err:         err,
+			Try:         try,
+			LimiterWait: granted.Sub(queued),
+			Duration:    time.Since(granted),
+			RetryIn:     -1,
+		}
+		if !Retryable(err) {
+			c.observed(seen)
+			return err
+		}
+
+		wait := waits.next()
+		var status *StatusError
+		if errors.As(err, &status) {
+			if status.Status == http.StatusTooManyRequests ||
+				status.Status == http.StatusServiceUnavailable && status.RetryAfter > 0 {
+				seen.Throttled = true
+				pause := status.RetryAfter
+				if pause == 0 {
+					pause = wait
+				}
+				c.limiter.Pause(pause)
+			}
+			wait = max(wait, status.RetryAfter)
+		}
+		spent := time.Since(first)
+		timeIsUp := c.backoff.MaxElapsedTime > 0 && spent+wait > c.backoff.MaxElapsedTime
+		if timeIsUp || wait > max(maxRetryAfter, c.backoff.MaxInterval) {
+			c.observed(seen)
+			if timeIsUp {
+				return fmt.Errorf("giving up after %d attempts in %s: %w", try, spent.Round(time.Millisecond), err)
+			}
+			return fmt.Errorf("giving up after %d attempts in %s, as the server asks for a break of %s: %w",
+				try, spent.Round(time.Millisecond), wait.Round(time.Second), err)
+		}
+		seen.RetryIn = wait
+		c.observed(seen)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// attempt sends one request. It returns no outcome if there is nothing to tell
+// of: build failed, or ctx ended.
+func (c *Caller) attempt(
+	ctx context.Context,
+	build func(ctx context.Context) (*http.Request, error),
+	decode func(*Response) error,
+) (Outcome, error) {
+	started := time.Now()
+	attemptCtx := ctx
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		attemptCtx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	req, err := build(attemptCtx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		return "", fmt.Errorf("building the request: %w", err)
+	}
+	if req.Context() != attemptCtx {
+		req = req.WithContext(attemptCtx)
+	}
+	host := req.URL.Host
+
+	// noAnswer tells a timeout from a broken connection, and both from a caller
+	// that has gone: errors of the transport don't say whose context ended.
+	noAnswer := func(err error) (Outcome, error) {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		failed := &NoAnswerError{
+			Host:     host,
+			TimedOut: isTimeout(err) || attemptCtx.Err() != nil,
+			After:    time.Since(started),
+			Err:      withoutURL(err),
+		}
+		if failed.TimedOut {
+			return OutcomeTimeout, failed
+		}
+		return OutcomeUnreachable, failed
+	}
+
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return noAnswer(err)
+	}
+	defer resp.Body.Close()
+	received := time.Now()
+
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK:
+		body, err := readBody(resp, c.maxBody)
+		switch {
+		case errors.Is(err, ErrTooLarge):
+			return OutcomeTooLarge, fmt.Errorf("reading the answer of %s: longer than %d bytes: ask for fewer items at once: %w",
+				host, c.maxBody, ErrTooLarge)
+		case err != nil && (ctx.Err() != nil || attemptCtx.Err() != nil || isTimeout(err)):
+			return noAnswer(err)
+		case err != nil:
+			return OutcomeBrokenBody, fmt.Errorf("reading the answer of %s: it breaks off after %d bytes: check the network: %w: %w",
+				host, len(body), ErrBrokenBody, err)
+		}
+		if err := decode(&Response{Status: status, Header: resp.Header, Body: body, Received: received}); err != nil {
+			if isHTML(resp.Header, body) {
+				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: it is an HTML page: check base_url and proxy_url: %w", host, err)
+			}
+			return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: %w", host, err)
+		}
+		return OutcomeOK, nil
+	case status == http.StatusNoContent:
+		if err := decode(&Response{Status: status, Header: resp.Header, Received: received}); err != nil {
+			return OutcomeBrokenBody, fmt.Errorf("decoding the empty answer of %s: %w", host, err)
+		}
+		return OutcomeEmpty, nil
+	case status >= 300 && status < 400:
+		return OutcomeRedirected, redirectError(host, resp)
+	default:
+		return outcomeOf(status), newStatusError(host, resp, received)
+	}
+}
+
+func (c *Caller) observed(a Attempt) {
+	if c.observe != nil {
+		c.observe(a)
+	}
+}
+
+// redirectError names only the host that the answer points to, because the rest
+// of a Location can carry anything.
+func redirectError(host string, resp *http.Response) error {
+	to := "nowhere"
+	advice := "set base_url to the API's own address"
+	if location, err := resp.Location(); err == nil && location.Host != "" {
+		base := url.URL{Scheme: location.Scheme, Host: location.Host}
+		to, advice = location.Host, "if that is the API, set base_url to "+base.String()
+	}
+	return fmt.Errorf("asking %s: status %d points to %s: %s: %w", host, resp.StatusCode, clean(to, 100), clean(advice, 200), ErrRedirect)
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// withoutURL takes the URL out of an error of http.Client: it adds nothing that
+// the error does not say already, and its query is nobody's business.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}

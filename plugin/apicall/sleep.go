@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package apicall
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// sleep returns nil after d, or ctx.Err() as soon as ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// durationOf rounds seconds up to the next nanosecond, and down to the longest
+// duration there is: a wait that ends early would have to be repeated.
+func durationOf(seconds float64) time.Duration {
+	ns := math.Ceil(seconds * float64(time.Second))
+	if ns >= math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return time.Duration(ns)
+}
