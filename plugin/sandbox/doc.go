@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sandbox is a Chats API server with the vendor's rules, for demos, for
+// tests and for authors of pipelines who have no channel of their own yet.
+//
+// It is written from the published facts alone and shares no code with the
+// client, so that a mistake in the client's signature or paging shows here
+// instead of cancelling out. It is strict where the vendor is said to be strict:
+// signature, date window, Content-Type, Content-MD5 and limit.
+//
+// # One history request, step by step
+//
+//  1. The ledger notes its arrival. Refused requests count too.
+//  2. The hook of [Server.OnRequest] runs, outside every lock. What it changes
+//     (messages, faults) is already in force for this very request.
+//  3. The clock fault is applied: date window and Date header follow it.
+//  4. The rate limit answers 429, or 403 once it has blocked the client.
+//  5. Latency and the delay fault pass.
+//  6. Faults of the vendor's front answer: 5xx, 429, 403, resets, redirects, HTML.
+//  7. Scope, headers and signature are checked: 403 with an empty body.
+//  8. Query parameters are checked: 400 with a JSON body.
+//  9. Faults of the page answer: 400, 402, 404, cut and huge bodies.
+//  10. The page is served.
+//
+// The CRM calls that list chats go the same way, with a bearer token in place of
+// the signature and 401 in place of 403.
+//
+// # Paths
+//
+// Everything below /sandbox/ controls the sandbox and is unsigned: serve it on a
+// loopback address only. All other paths belong to the API.
+package sandbox

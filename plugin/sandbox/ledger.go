@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Bounds of the ledger, so that a sandbox can run for weeks.
+const (
+	// MaxLedgerChats is the number of chats of which the ledger keeps an account.
+	MaxLedgerChats = 200_000
+	// MaxLedgerPages is the number of page requests kept for each chat, the latest
+	// ones.
+	MaxLedgerPages = 1_000
+	// MaxArrivals is the number of arrival times kept, the latest ones.
+	MaxArrivals = 100_000
+)
+
+// Ledger is an account of the requests to the API since the start or the last
+// reset. Requests to the control paths are not in it.
+type Ledger struct {
+	// Requests is how many arrived, refused ones included.
+	Requests int `json:"requests"`
+	// ByStatus counts the answers by status. Status 0 is a request that got no
+	// answer: the connection was ended, or the client went away. Requests under
+	// way are in Requests alone.
+	ByStatus map[int]int `json:"by_status"`
+	// ByEndpoint counts the requests by call. A path that the API does not have
+	// counts as EndpointOther.
+	ByEndpoint map[Endpoint]int `json:"by_endpoint"`
+	// Refused counts the 403 answers of the signature check by reason: scope,
+	// content_type, content_md5, date_format, date_window or signature.
+	Refused map[string]int `json:"refused"`
+	// RefusedTotal is the sum of Refused.
+	RefusedTotal int `json:"refused_total"`
+	// Items is the number of items served in pages, of the history or of the CRM.
+	Items int `json:"items"`
+	// PeakPerSecond is the largest number of requests that arrived within any one
+	// second.
+	PeakPerSecond int `json:"peak_per_second"`
+	// First and Last are the times of the first and the last arrival; zero before
+	// the first.
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+	// Chats has an account of each chat that was asked for, up to MaxLedgerChats.
+	Chats map[string]ChatLedger `json:"chats"`
+	// ChatsLeftOff counts requests for chats beyond MaxLedgerChats.
+	ChatsLeftOff int `json:"requests_of_chats_left_off"`
+}
+
+// ChatLedger is the account of one chat.
+type ChatLedger struct {
+	// Requests is how many asked for this chat.
+	Requests int `json:"requests"`
+	// Pages are the latest of them, up to MaxLedgerPages, in order of arrival.
+	Pages []PageRequest `json:"pages,omitempty"`
+}
+
+// PageRequest is one request for a page.
+type PageRequest struct {
+	// Offset and Limit are as the client sent them; -1 stands for one that is
+	// missing or not a number.
+	Offset int `json:"offset"`
+	Limit  int `json:"limit"`
+	// Status is the answer's status; 0 while there is none.
+	Status int `json:"status"`
+	// Items is the number of items in the answer.
+	Items int `json:"items"`
+}
+
+// note is a PageRequest to be filled in once it is answered. Of a chat left off
+// nothing else refers to it.
+type note = PageRequest
+
+type chatAccount struct {
+	requests int
+	pages    []*note
+}
+
+type ledger struct {
+	mu       sync.Mutex
+	sum      Ledger // Chats stays nil
+	chats    map[string]*chatAccount
+	arrivals []time.Time
+	peak     window
+}
+
+func (l *ledger) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sum = Ledger{ByStatus: map[int]int{}, ByEndpoint: map[Endpoint]int{}, Refused: map[string]int{}}
+	l.chats = map[string]*chatAccount{}
+	l.arrivals = nil
+	l.peak = window{}
+}
+
+// arrive notes a request and sets its N.
+func (l *ledger) arrive(request *Request) *note {
+	n := &note{Offset: request.Offset, Limit: request.Limit}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now() // under the lock, so that arrivals are in order
+	l.sum.Requests++
+	request.N = l.sum.Requests
+	l.sum.ByEndpoint[request.Endpoint]++
+	if l.sum.First.IsZero() {
+		l.sum.First = now
+	}
+	l.sum.Last = now
+	l.sum.PeakPerSecond = max(l.sum.PeakPerSecond, l.peak.add(now))
+	l.arrivals = appendBounded(l.arrivals, now, MaxArrivals)
+	if request.Chat == "" {
+		return n
+	}
+	account := l.chats[request.Chat]
+	if account == nil {
+		if len(l.chats) >= MaxLedgerChats {
+			l.sum.ChatsLeftOff++
+			return n
+		}
+		account = &chatAccount{}
+		l.chats[request.Chat] = account
+	}
+	account.requests++
+	account.pages = appendBounded(account.pages, n, MaxLedgerPages)
+	return n
+}
+
+// appendBounded keeps the latest most values, moving them only now and then: the
+// slice grows to twice the bound before its older half goes.
+func appendBounded[T any](values []T, v T, most int) []T {
+	if len(values) >= 2*most {
+		values = append(values[:0], latest(values, most-1)...)
+	}
+	return append(values, v)
+}
+
+func latest[T any](values []T, most int) []T { return values[max(0, len(values)-most):] }
+
+func (l *ledger) answer(n *note, status, items int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n.Status, n.Items = status, items
+	l.sum.ByStatus[status]++
+	l.sum.Items += items
+}
+
+func (l *ledger) refuse(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sum.Refused[reason]++
+	l.sum.RefusedTotal++
+}
+
+// Ledger returns a copy of the account so far.
+func (s *Server) Ledger() Ledger {
+	l := &s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := l.sum
+	sum.ByStatus, sum.ByEndpoint, sum.Refused = maps.Clone(sum.ByStatus), maps.Clone(sum.ByEndpoint), maps.Clone(sum.Refused)
+	sum.Chats = make(map[string]ChatLedger, len(l.chats))
+	for id, account := range l.chats {
+		sum.Chats[id] = account.ledger()
+	}
+	return sum
+}
+
+func (a *chatAccount) ledger() ChatLedger {
+	pages := make([]PageRequest, 0, min(len(a.pages), MaxLedgerPages))
+	for _, n := range latest(a.pages, MaxLedgerPages) {
+		pages = append(pages, *n)
+	}
+	return ChatLedger{Requests: a.requests, Pages: pages}
+}
+
+// ResetLedger starts the account anew and lifts a block of the rate limit.
+func (s *Server) ResetLedger() {
+	s.ledger.reset()
+	s.Unblock()
+}
+
+// Arrivals returns the times of the latest requests, up to MaxArrivals, in order,
+// for checks of a rate over windows other than the second of PeakPerSecond.
+func (s *Server) Arrivals() []time.Time {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	return slices.Clone(latest(s.ledger.arrivals, MaxArrivals))
+}
+
+// window counts what arrived within the second that ends now. Two arrivals one
+// second apart are in no window together.
+type window struct {
+	recent []time.Time
+	start  int
+}
+
+// add returns the count with now. Times must not go back.
+func (w *window) add(now time.Time) int {
+	for w.start < len(w.recent) && now.Sub(w.recent[w.start]) >= time.Second {
+		w.start++
+	}
+	if w.start > len(w.recent)/2 {
+		w.recent = append(w.recent[:0], w.recent[w.start:]...)
+		w.start = 0
+	}
+	w.recent = append(w.recent, now)
+	return len(w.recent) - w.start
+}
