@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what a Reader is made of. Source, Store and the sizes are required;
+// nothing is filled in or changed silently.
+type Config struct {
+	Source Source
+	Store  Store
+	Hooks  Hooks
+
+	// PageSize is how many entries a request asks for, 2 or more: consecutive
+	// pages overlap by one.
+	PageSize int
+	// MaxBufferedPages bounds how many pages of one chat are held while its end
+	// is searched, and with it the size of a batch. 1 or more.
+	MaxBufferedPages int
+	// ParallelChats is how many chats are fetched side by side. 1 or more.
+	ParallelChats int
+	// CheckpointLimit bounds the messages that are read ahead or delivered and
+	// not yet acknowledged, over all chats. 1 or more.
+	CheckpointLimit int
+	// PreserveOrder lets a chat's next batch leave only when the one before it
+	// was acknowledged.
+	PreserveOrder bool
+
+	// Named: a chat is read once each time it is named by Add, and forgotten
+	// then. Else the chats stay, and Poll says how often they are read.
+	Named bool
+	// Poll, if above 0, is how long after its last pass a chat is read again.
+	// 0: every chat is read once, and Next returns io.EOF after the last.
+	Poll time.Duration
+	// Latest: of a chat without a checkpoint nothing is delivered but what
+	// arrives after it was first looked at.
+	Latest bool
+	// Since leaves out what was sent before it. The zero time leaves out
+	// nothing.
+	Since time.Time
+	// Lookback is how far behind the newest delivered message late ones are
+	// looked for in each pass. 0 or more.
+	Lookback time.Duration
+
+	// CheckpointInterval is the least time between two writes of one chat's
+	// checkpoint. 0 or more.
+	CheckpointInterval time.Duration
+	// Retry is how long a chat that failed, or a checkpoint that could not be
+	// written, waits at most before the next try. Above 0.
+	Retry time.Duration
+}
+
+// Hooks tell what happens inside a Reader. Each may be nil. State is called
+// with a lock held and must return at once; the others may take their time, but
+// the chat they speak of waits for them.
+type Hooks struct {
+	// Realigned is called for each page that had shifted so far that it had to
+	// be asked for again.
+	Realigned func()
+	// CheckpointFailed is called when a checkpoint could not be read or written,
+	// and says when that is tried again.
+	CheckpointFailed func(chat string, err error, retryIn time.Duration)
+	// CheckpointCorrupt is called when a checkpoint could not be decoded. The
+	// chat is then read from its beginning.
+	CheckpointCorrupt func(chat string, err error)
+	// ChatFailed is called when a pass failed. retryIn is below 0 when it is not
+	// tried again by itself.
+	ChatFailed func(chat string, err error, retryIn time.Duration)
+	// Odd is called once for a chat that holds entries that can't be messages,
+	// with how many the pass met.
+	Odd func(chat string, entries int)
+	// State is called with how many chats are in a state now.
+	State func(s State, chats int)
+}
+
+func (h *Hooks) fill() {
+	if h.Realigned == nil {
+		h.Realigned = func() {}
+	}
+	if h.CheckpointFailed == nil {
+		h.CheckpointFailed = func(string, error, time.Duration) {}
+	}
+	if h.CheckpointCorrupt == nil {
+		h.CheckpointCorrupt = func(string, error) {}
+	}
+	if h.ChatFailed == nil {
+		h.ChatFailed = func(string, error, time.Duration) {}
+	}
+	if h.Odd == nil {
+		h.Odd = func(string, int) {}
+	}
+	if h.State == nil {
+		h.State = func(State, int) {}
+	}
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Source == nil:
+		return errors.New("history: a Source is required")
+	case c.Store == nil:
+		return errors.New("history: a Store is required")
+	}
+	for _, n := range []struct {
+		name  string
+		value int64
+		least int64
+	}{
+		{"PageSize", int64(c.PageSize), 2},
+		{"MaxBufferedPages", int64(c.MaxBufferedPages), 1},
+		{"ParallelChats", int64(c.ParallelChats), 1},
+		{"CheckpointLimit", int64(c.CheckpointLimit), 1},
+		{"Poll", int64(c.Poll), 0},
+		{"Lookback", int64(c.Lookback), 0},
+		{"CheckpointInterval", int64(c.CheckpointInterval), 0},
+		{"Retry", int64(c.Retry), 1},
+	} {
+		if n.value < n.least {
+			return fmt.Errorf("history: %s: want %d or more, got %d", n.name, n.least, n.value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"container/heap"
+	"time"
+)
+
+// dueQueue holds chats until they are due, the earliest first.
+type dueQueue struct{ h dueHeap }
+
+type dueChat struct {
+	c  *chat
+	at time.Time
+}
+
+func (q *dueQueue) add(c *chat, at time.Time) { heap.Push(&q.h, dueChat{c, at}) }
+
+// next returns a chat that is due, or how long the earliest still has to wait;
+// ok is false where there is none at all.
+func (q *dueQueue) next(now time.Time) (c *chat, wait time.Duration, ok bool) {
+	if len(q.h) == 0 {
+		return nil, 0, false
+	}
+	if wait = q.h[0].at.Sub(now); wait > 0 {
+		return nil, wait, true
+	}
+	return heap.Pop(&q.h).(dueChat).c, 0, true
+}
+
+type dueHeap []dueChat
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)        { *h = append(*h, x.(dueChat)) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = dueChat{}
+	*h = old[:len(old)-1]
+	return last
+}
+
+// fifo is a queue of chats, first in, first out. The zero value is ready.
+type fifo struct {
+	q    []*chat
+	head int
+}
+
+func (f *fifo) len() int { return len(f.q) - f.head }
+
+func (f *fifo) push(c *chat) { f.q = append(f.q, c) }
+
+func (f *fifo) pop() *chat {
+	c := f.q[f.head]
+	f.q[f.head] = nil
+	f.head++
+	// Half of it is spent: move the rest down, at a constant cost per chat.
+	if f.head*2 >= len(f.q) {
+		n := copy(f.q, f.q[f.head:])
+		clear(f.q[n:])
+		f.q, f.head = f.q[:n], 0
+	}
+	return c
+}
