@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/amojo"
+)
+
+// inputName is the name of the input, and the prefix of its metrics.
+const inputName = "kommo_chat_history"
+
+// The fields of the input. They are a public contract.
+const (
+	fieldBaseURL            = "base_url"
+	fieldScopeID            = "scope_id"
+	fieldChannelSecret      = "channel_secret"
+	fieldChats              = "chats"
+	fieldChatsInput         = "chats_input"
+	fieldChatID             = "chat_id"
+	fieldPageSize           = "page_size"
+	fieldPollInterval       = "poll_interval"
+	fieldStartFrom          = "start_from"
+	fieldSince              = "since"
+	fieldLookback           = "lookback"
+	fieldParallelChats      = "parallel_chats"
+	fieldCheckpointLimit    = "checkpoint_limit"
+	fieldPreserveOrder      = "preserve_order"
+	fieldMaxBufferedPages   = "max_buffered_pages"
+	fieldRequestsPerSecond  = "requests_per_second"
+	fieldBurst              = "burst"
+	fieldRateLimit          = "rate_limit"
+	fieldTimeout            = "timeout"
+	fieldBackoff            = "backoff"
+	fieldCheckpointCache    = "checkpoint_cache"
+	fieldCheckpointCacheKey = "checkpoint_cache_key"
+	fieldCheckpointInterval = "checkpoint_interval"
+	fieldProxyURL           = "proxy_url"
+	fieldTLS                = "tls"
+)
+
+const (
+	startOldest = "oldest"
+	startLatest = "latest"
+)
+
+func inputSpec() *service.ConfigSpec {
+	return service.NewConfigSpec().
+		Beta().
+		Categories("Services").
+		Version("0.1.0").
+		Summary("Reads the chat history of a Kommo (amoCRM) channel through the Chats API, complete and in order, and goes on where it left off.").
+		Description(`
+Each message of a chat becomes a message of the pipeline: its body is the API's own JSON, byte for byte, and who sent it to whom is in the metadata. The messages of one chat come out oldest first; chats are read beside each other.
+
+Without `+"`poll_interval`"+` every chat is read once to its end and the input ends. With it, the input goes on and delivers what arrives.
+
+### Delivery
+
+At least once. A checkpoint covers only what the output has acknowledged, so after a crash the input goes on from there. To keep checkpoints across restarts set `+"`checkpoint_cache`"+`.
+
+A chat's next batch leaves only after the batch before it was acknowledged, so the order holds whatever the output's concurrency. An output that collects batches by `+"`count`"+` should have a `+"`period`"+` too, or it may wait for messages that wait for it; see `+"`preserve_order`"+`.
+
+### Limits
+
+No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 or a Retry-After stops all requests of this input for as long as the server asks. To share a limit between processes set `+"`rate_limit`"+`.
+
+### Metadata
+
+Each message has these, as far as the API gave them:
+
+`+"```text"+`
+- kommo_scope_id
+- kommo_chat_id
+- kommo_message_id
+- kommo_message_client_id
+- kommo_message_type          text, picture, file, … (new ones pass through)
+- kommo_media_group_id
+- kommo_direction             incoming: from the client; outgoing: to the client
+- kommo_timestamp             number, Unix seconds
+- kommo_msec_timestamp        number, Unix milliseconds
+- kommo_sender_id, _name, _client_id, _avatar, _phone, _email
+- kommo_receiver_id, _name, _client_id, _avatar, _phone, _email
+`+"```"+`
+
+### Metrics
+
+`+"```text"+`
+- kommo_chat_history_requests_total{outcome}
+- kommo_chat_history_request_duration_ns
+- kommo_chat_history_limiter_wait_ns
+- kommo_chat_history_throttled_total             answers that made all requests wait
+- kommo_chat_history_messages_total
+- kommo_chat_history_realigned_total             pages that had shifted and were asked for again
+- kommo_chat_history_checkpoint_errors_total
+- kommo_chat_history_chats{state}                waiting, reading, delivering, failing, done
+- kommo_chat_history_newest_message_timestamp    Unix seconds
+`+"```"+`
+`).
+		Fields(
+			service.NewURLField(fieldBaseURL).
+				Description("Where the Chats API is: `https://amojo.kommo.com` for Kommo, `https://amojo.amocrm.ru` or `https://amojo.amocrm.com` for amoCRM.").
+				Default(amojo.DefaultBaseURL),
+			service.NewStringField(fieldScopeID).
+				Description("`{channel_id}_{amojo_id}`, as the channel's connect call returned it.").
+				Example("f62a0162-46a7-430e-b06c-0ef798d76a21_52fd2a28-d2eb-4bd8-b862-a67934927b38").
+				LintRule(`root = if this != "" && !this.re_match("^[^_]+_.+$") { "want {channel_id}_{amojo_id}, joined by an underscore, as the channel's connect call returned it" }`),
+			service.NewStringField(fieldChannelSecret).
+				Description("The channel's secret, given when the channel was registered. It signs each request.").
+				Secret(),
+			service.NewStringListField(fieldChats).
+				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them.").
+				Default([]string{}).
+				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
+			service.NewInputField(fieldChatsInput).
+				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read and delivered to its end, and rejected if that fails. A chat that is named again while it is being read is read once more after that. When this input ends, so does the whole, after the last chat.").
+				Optional(),
+			service.NewInterpolatedStringField(fieldChatID).
+				Description("How a message of `chats_input` names its chat.").
+				Default("${! content().string() }").
+				Example(`${! json("message.conversation.id") }`),
+			service.NewIntField(fieldPageSize).
+				Description("How many messages to ask for in a request, from 1 to 50, which is the most the API gives. Consecutive pages overlap by one message, so 1 is sent as 2.").
+				Default(amojo.MaxLimit).
+				LintRule(`root = if this < 1 || this > 50 { "want 1 to 50, the most the API gives in a page" }`).
+				Advanced(),
+			service.NewDurationField(fieldPollInterval).
+				Description("How long after a chat was read and delivered to its end it is read again. Without it every chat is read once, and the input ends. With `chats_input` a chat is read when it is named, and this has no effect.").
+				Optional().
+				Example("30s"),
+			service.NewStringEnumField(fieldStartFrom, startOldest, startLatest).
+				Description("Where to begin in a chat that has no checkpoint: with its `oldest` message, or after its `latest`, so that only what arrives from now on is delivered.").
+				Default(startOldest),
+			service.NewStringField(fieldSince).
+				Description("Ignore messages that were sent before this time, in RFC 3339. No page is asked for that can only hold such.").
+				Optional().
+				Example("2024-01-01T00:00:00Z"),
+			service.NewDurationField(fieldLookback).
+				Description("How far behind its newest delivered message a chat is searched each time for messages that were imported later with an older time. Those already delivered are not delivered again. The ids of what was delivered in this span are kept in the checkpoint, and its pages are read again in each poll, so keep it short.").
+				Default("0s").
+				Advanced(),
+			service.NewIntField(fieldParallelChats).
+				Description("How many chats are fetched side by side. One that only waits for its acknowledgements does not count.").
+				Default(4).
+				LintRule(`root = if this < 1 { "want 1 or more" }`),
+			service.NewIntField(fieldCheckpointLimit).
+				Description("How many messages may be read ahead or delivered and not yet acknowledged, over all chats. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.").
+				Default(4096).
+				LintRule(`root = if this < 1 { "want 1 or more" }`).
+				Advanced(),
+			service.NewBoolField(fieldPreserveOrder).
+				Description("Whether a chat's next batch waits for the acknowledgement of the one before. `false` lets several batches of one chat be in flight, so that outputs with large or slow batches stay busy; the order then rests on `pipeline.threads: 1` and the output's `max_in_flight: 1`. A checkpoint still covers only what is acknowledged without a gap.").
+				Default(true).
+				Advanced(),
+			service.NewIntField(fieldMaxBufferedPages).
+				Description("How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.").
+				Default(100).
+				LintRule(`root = if this < 1 { "want 1 or more" }`).
+				Advanced(),
+			service.NewFloatField(fieldRequestsPerSecond).
+				Description("How many requests may be sent in a second, retries included. `0` means no limit of its own. Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.").
+				Default(5.0).
+				LintRule(`root = if this < 0 { "want 0 or more, where 0 means no limit" }`),
+			service.NewIntField(fieldBurst).
+				Description("How many requests may be sent at once after a quiet time.").
+				Default(1).
+				LintRule(`root = if this < 1 { "want 1 or more" }`).
+				Advanced(),
+			service.NewStringField(fieldRateLimit).
+				Description("The label of a `rate_limit` resource that is asked as well before each request: for a limit that several processes share. Such resources count in fixed windows, so grant at most half of what the API allows per window if it must never be exceeded, or keep `requests_per_second` low enough besides.").
+				Optional().
+				Advanced(),
+			service.NewDurationField(fieldTimeout).
+				Description("How long one attempt may take, from the moment the limiter grants it to the end of the answer.").
+				Default("30s").
+				Advanced(),
+			service.NewBackOffField(fieldBackoff, true, &backoff.ExponentialBackOff{
+				InitialInterval: 500 * time.Millisecond,
+				MaxInterval:     30 * time.Second,
+			}).
+				Description("How long to wait between attempts, with jitter. When `max_elapsed_time` has passed the chat counts as failed; one that failed, or that the API rejects, is tried again after `max_interval`.").
+				Advanced(),
+			service.NewStringField(fieldCheckpointCache).
+				Description("The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. Without it progress is kept in memory and lost at the end.").
+				Optional(),
+			service.NewStringField(fieldCheckpointCacheKey).
+				Description("The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`. Give each pipeline that reads the same chats into another place a prefix of its own.").
+				Default(inputName).
+				Advanced(),
+			service.NewDurationField(fieldCheckpointInterval).
+				Description("Acknowledged progress is written at most this often for each chat, and at every clean stop.").
+				Default("1s").
+				Advanced(),
+			service.NewStringField(fieldProxyURL).
+				Description("An HTTP or SOCKS5 proxy to reach the API through. Without it the environment's `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count.").
+				Optional().
+				Advanced().
+				Example("http://localhost:8080"),
+			service.NewTLSToggledField(fieldTLS),
+			service.NewAutoRetryNacksToggleField(),
+		).
+		LintRule(`root = [
+  if !this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() == 0 { "there is no chat to read: list them in chats, or set chats_input to an input that names them" } else { deleted() },
+  if this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() > 0 { "both chats and chats_input say what to read: remove one of them" } else { deleted() },
+  if this.chats.or([]).type() == "array" && this.chats.or([]).unique().length() != this.chats.or([]).length() { "chats names a chat twice: remove one of them" } else { deleted() },
+]`).
+		Example(
+			"All messages of two chats, once",
+			"Each message goes to standard output, with its chat and direction beside the API's own JSON.",
+			`
+input:
+  kommo_chat_history:
+    scope_id: ${KOMMO_SCOPE_ID}
+    channel_secret: ${KOMMO_CHANNEL_SECRET}
+    chats:
+      - 30477717-9f3c-4d3f-8101-60327e14dc48
+      - 8e4d4baa-9e6c-4a88-838a-5f62be227bdc
+
+pipeline:
+  processors:
+    - mapping: |
+        root = this
+        root.chat = @kommo_chat_id
+        root.direction = @kommo_direction
+
+output:
+  stdout: {}
+`,
+		).
+		Example(
+			"Everything once, then what arrives",
+			"Progress is kept in Redis, so that a restart goes on where it was.",
+			`
+input:
+  kommo_chat_history:
+    scope_id: ${KOMMO_SCOPE_ID}
+    channel_secret: ${KOMMO_CHANNEL_SECRET}
+    chats: [ 30477717-9f3c-4d3f-8101-60327e14dc48 ]
+    poll_interval: 30s
+    checkpoint_cache: progress
+
+cache_resources:
+  - label: progress
+    redis:
+      url: redis://localhost:6379
+`,
+		)
+}
