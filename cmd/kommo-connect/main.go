@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command kommo-connect is Redpanda Connect with the kommo_chat_history input.
+//
+// It has the command line of every Connect build. Its components come from the
+// imports in the other files of this folder, one file per family: delete a file
+// to leave its family out. The build tag core leaves out all that talk to a
+// system of their own; a further tag, named like the file, takes one back in.
+package main
+
+import (
+	"context"
+	"runtime/debug"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+const name = "kommo-connect"
+
+// Set by the linker: -X main.version=1.2.3 -X main.dateBuilt=2026-01-31T12:00:00Z.
+var version, dateBuilt string
+
+func main() {
+	v, date := stamp()
+	service.RunCLI(
+		context.Background(),
+		service.CLIOptSetProductName(name),
+		service.CLIOptSetBinaryName(name),
+		service.CLIOptSetVersion(v, date),
+		service.CLIOptSetDocumentationURL("https://github.com/kommo-connect/kommo-connect"),
+		service.CLIOptSetDefaultConfigPaths(
+			name+".yaml", "config/"+name+".yaml", "/"+name+".yaml", "/etc/"+name+"/config.yaml",
+		),
+		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema {
+			s := service.GlobalEnvironment().FullConfigSchema(v, date)
+			s.SetFieldDefault(map[string]any{"@service": name}, "logger", "static_fields")
+			s.SetFieldDefault("/"+name, "http", "root_path")
+			return s
+		}),
+	)
+}
+
+// stamp returns the version and the build date: what the linker set or, in a
+// binary made by a plain go build or go install, what the go command recorded.
+func stamp() (v, date string) {
+	v, date = version, dateBuilt
+	if info, ok := debug.ReadBuildInfo(); ok {
+		if v == "" {
+			v = info.Main.Version
+		}
+		for _, s := range info.Settings {
+			if s.Key == "vcs.time" && date == "" {
+				date = s.Value
+			}
+		}
+	}
+	return v, date
+}
