@@ -1,0 +1,97 @@
+# Run "make help" for the targets.
+
+include .versions
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Binaries are static and need no C compiler; only the race detector does.
+export CGO_ENABLED := 0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null)
+STAMP   := -X main.version=$(VERSION) -X main.dateBuilt=$(DATE)
+LDFLAGS := -s -w $(STAMP)
+
+# The tag core leaves out every component that talks to a system of its own:
+# seconds instead of minutes to compile. Tests use it too.
+CORE := -tags core
+
+# The race detector needs a C compiler on Linux. RACE= switches it off.
+RACE ?= $(if $(shell command -v "$$(go env CC)" 2>/dev/null),-race)
+
+TOOLS := $(CURDIR)/.tools
+LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# PKG and RUN narrow a test run: make test PKG=./plugin/history RUN=Walk
+PKG ?= ./...
+RUN ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Read chats from a sandbox and print their messages
+	@echo "Building; with nothing compiled yet this takes a minute or two." >&2
+	@$(MAKE) --silent build-core build-sandbox >&2
+	@go run ./internal/demo
+
+.PHONY: build
+build: ## Build bin/kommo-connect with all components
+	go build -ldflags "$(LDFLAGS)" -o bin/kommo-connect ./cmd/kommo-connect
+
+.PHONY: build-core
+build-core: ## Build bin/kommo-connect-core: no Kafka, no search engines, no databases
+	go build $(CORE) -ldflags "$(LDFLAGS)" -o bin/kommo-connect-core ./cmd/kommo-connect
+
+.PHONY: build-sandbox
+build-sandbox: ## Build bin/kommo-sandbox
+	go build -ldflags "$(LDFLAGS)" -o bin/kommo-sandbox ./cmd/kommo-sandbox
+
+.PHONY: test
+test: ## Run the tests that need only Go
+ifeq ($(RACE),)
+	@echo "make test: no C compiler found, so the race detector is off" >&2
+	go test $(CORE) -shuffle=on -timeout 10m -run '$(RUN)' $(PKG)
+else
+	CGO_ENABLED=1 go test $(CORE) $(RACE) -shuffle=on -timeout 10m -run '$(RUN)' $(PKG)
+endif
+
+.PHONY: test-families
+test-families: build ## Test the full binary: every component, every shipped config
+	KOMMO_CONNECT_BIN=$(CURDIR)/bin/kommo-connect go test $(CORE) -count=1 ./cmd/kommo-connect
+
+.PHONY: integration
+integration: build build-sandbox ## Run the examples against real servers; integration/README.md says what it needs
+	go test -tags integration -count=1 -p 1 -timeout 60m -run '$(RUN)' ./integration/...
+
+.PHONY: bench
+bench: ## Print the benchmark figures
+	go test $(CORE) -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fmt
+fmt: $(LINT)/golangci-lint ## Format the Go files
+	$(LINT)/golangci-lint fmt
+
+.PHONY: lint
+lint: $(LINT)/golangci-lint ## Check format, vet and lint
+	@out=$$(gofmt -l .) || exit 1; \
+	if [ -n "$$out" ]; then echo "gofmt: run make fmt for:" >&2; echo "$$out" >&2; exit 1; fi
+	go vet -tags core,integration ./...
+	$(LINT)/golangci-lint run
+
+$(LINT)/golangci-lint:
+	GOBIN=$(LINT) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+.PHONY: docs
+docs: ## Write the reference pages from the component specs
+	go run ./internal/refdocs -dir docs/reference
+
+.PHONY: docs-check
+docs-check: ## Fail if the reference pages are stale
+	go run ./internal/refdocs -dir docs/reference -check
+
+.PHONY: clean
+clean: ## Remove binaries and the demo's checkpoints
+	rm -rf bin .demo
