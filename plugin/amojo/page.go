@@ -51,7 +51,8 @@ type Party struct {
 // whole body must be one JSON object, so that a page that breaks off is never
 // taken for a short one. messages must be an array; without it, or if it is
 // null, the page is empty, which is one of the ways in which an API may answer
-// past a chat's end (chats-api.md, The history call). Every error wraps
+// past a chat's end (chats-api.md, The history call); but an object that has
+// error_code or the like in its place is refused. Every error wraps
 // [apicall.ErrBrokenBody] and tells the place, nothing of the content.
 //
 // Keys match exactly, and of equal keys the last one counts. A string may be

@@ -53,10 +53,14 @@ func (d *scanner) page() (items []Item, end int) {
 	if i == len(d.s) || d.s[i] != '{' {
 		return nil, d.fail(i, "want a JSON object")
 	}
-	wrongType := -1
+	wrongType, failure, listed := -1, -1, false
 	key, at, more := d.member(i+1, true)
 	for ; more; key, at, more = d.member(i, false) {
+		listed = listed || key == "messages"
 		if key != "messages" {
+			if strings.HasPrefix(key, "error") && !strings.HasPrefix(d.s[at:], "null") {
+				failure = at
+			}
 			i = d.value(at, 1)
 		} else if wrongType, items = -1, nil; at < len(d.s) && d.s[at] == '[' {
 			items, i = d.items(at, 2)
@@ -78,6 +82,11 @@ func (d *scanner) page() (items []Item, end int) {
 	}
 	if wrongType >= 0 {
 		return nil, d.fail(wrongType, "want messages to be an array")
+	}
+	if failure >= 0 && !listed {
+		// error_code and the like, which a 400 has (chats-api.md, The history
+		// call). With a 200 it must not pass for a chat's end.
+		return nil, d.fail(failure, "want messages, and this is an error with status 200")
 	}
 	return items, i
 }

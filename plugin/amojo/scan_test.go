@@ -79,6 +79,11 @@ func slowDecode(body []byte) (items []Item, ok bool) {
 		return nil, false
 	}
 	messages, found := page["messages"]
+	for key, value := range page {
+		if !found && strings.HasPrefix(key, "error") && string(value) != "null" {
+			return nil, false
+		}
+	}
 	if !found || string(messages) == "null" {
 		return nil, true
 	}
@@ -148,6 +153,7 @@ func page(n int) []byte {
 
 // cases are the corners of the format, for the test and as seeds for the fuzzer.
 var cases = []string{
+	`{"error_code":5}`, `{"error":null}`, `{"error_type":"x","messages":[{}]}`, `{"messages":null,"errors":[1]}`, `{"error":null,"error_code":1,"x":2}`,
 	``, ` `, `{`, `{}`, ` { } `, `null`, `[]`, `"x"`, `1`, `{}{}`, `{} x`, "\ufeff{}", `{,}`, `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a":1 "b":2}`,
 	`{"messages":null}`, `{"messages":[]}`, `{"messages":[ ]}`, `{"messages":{}}`, `{"messages":""}`, `{"messages":1}`, `{"messages":true}`, `{"messages":nul}`,
 	`{"messages":[}`, `{"messages":[,]}`, `{"messages":[1,]}`, `{"messages":[1 2]}`, `{"messages":[1]`, `{"messages":[{}],"messages":null}`,
@@ -228,6 +234,7 @@ func TestDecodePage_ErrorsTellThePlace(t *testing.T) {
 		`{"messages":[{"a":"b"`:  "decoding a page of 21 bytes: it breaks off: broken body",
 		`{"messages":[{}]} {}`:   "at byte 18: want nothing after the JSON object",
 		`{"messages":{"a":"b"}}`: "at byte 12: want messages to be an array",
+		`{"error_code": 1}`:      "at byte 15: want messages, and this is an error with status 200",
 		`<html>`:                 "at byte 0: want a JSON object",
 		`{"messages":[{"a" 1}]}`: "at byte 18: want :",
 	} {
