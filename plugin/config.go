@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -215,9 +214,4 @@ func (c *inputConfig) readTransport(conf *service.ParsedConfig, r *fieldReader) 
 	transport.MaxIdleConns = max(transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
 	c.transport = transport
 	return nil
-}
-
-// secrets returns what must not appear in any log line or error.
-func (c *inputConfig) secrets() []string {
-	return slices.DeleteFunc([]string{c.channelSecret}, func(s string) bool { return s == "" })
 }
