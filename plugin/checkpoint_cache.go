@@ -48,11 +48,29 @@ func keyPart(s string, dots bool) string {
 	return b.String()
 }
 
+// spare is the key that holds a checkpoint while the chat's own key is written.
+// The file cache truncates and then writes, so a process that is killed in
+// between leaves an empty value: without the spare that chat would be read again
+// from its beginning. At rest there is no spare key.
+func (s *cacheStore) spare(chat string) string { return s.key(chat) + ".next" }
+
 // Load implements history.Store.
 func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 	var value []byte
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) (err error) {
-		value, err = c.Get(ctx, s.key(chat))
+		if value, err = c.Get(ctx, s.key(chat)); err != nil {
+			return err
+		}
+		if _, torn := history.DecodeCheckpoint(value); torn == nil {
+			return nil
+		}
+		spare, err := c.Get(ctx, s.spare(chat))
+		if errors.Is(err, service.ErrKeyNotFound) {
+			return nil
+		}
+		if _, torn := history.DecodeCheckpoint(spare); err == nil && torn == nil {
+			value = spare
+		}
 		return err
 	})
 	if errors.Is(err, service.ErrKeyNotFound) {
@@ -71,7 +89,16 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 // Save implements history.Store.
 func (s *cacheStore) Save(ctx context.Context, chat string, value []byte) error {
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) error {
-		return c.Set(ctx, s.key(chat), value, nil)
+		if err := c.Set(ctx, s.spare(chat), value, nil); err != nil {
+			return err
+		}
+		if err := c.Set(ctx, s.key(chat), value, nil); err != nil {
+			return err
+		}
+		if err := c.Delete(ctx, s.spare(chat)); err != nil && !errors.Is(err, service.ErrKeyNotFound) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("writing checkpoint %s to cache %q: %w", s.key(chat), s.label, err)
