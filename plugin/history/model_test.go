@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -26,14 +27,53 @@ type model struct {
 	before func(chat string)
 	// fail, if set, may answer a request with an error.
 	fail func(chat string, offset, limit int) error
+	// bend, if set, changes an answer: what an odd server does.
+	bend func(chat string, offset, limit int, page []Item) []Item
+	// delay is how long an answer takes.
+	delay time.Duration
+
+	asked   map[string]int // requests by chat
+	deepest int            // the highest offset asked for
+	busy    map[string]int // requests under way by chat
+	most    int            // chats that were asked for at once
+	twice   bool           // a chat was asked for twice at once
 }
 
-func newModel() *model { return &model{chats: map[string][]Item{}, now: 1_700_000_000_000} }
+func newModel() *model {
+	return &model{
+		chats: map[string][]Item{}, now: 1_700_000_000_000,
+		asked: map[string]int{}, busy: map[string]int{},
+	}
+}
 
-func (m *model) Page(_ context.Context, chat string, offset, limit int) ([]Item, error) {
+func (m *model) Page(ctx context.Context, chat string, offset, limit int) ([]Item, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.busy[chat]++
+	m.most = max(m.most, len(m.busy))
+	m.twice = m.twice || m.busy[chat] > 1
+	defer func() {
+		if m.busy[chat]--; m.busy[chat] == 0 {
+			delete(m.busy, chat)
+		}
+	}()
+	if m.delay > 0 {
+		m.mu.Unlock()
+		select {
+		case <-time.After(m.delay):
+		case <-ctx.Done():
+		}
+		m.mu.Lock()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	m.requests++
+	m.asked[chat]++
+	m.deepest = max(m.deepest, offset)
+	if offset < 0 || limit < 1 {
+		return nil, fmt.Errorf("asked for %d items at %d", limit, offset)
+	}
 	if limit == 1 {
 		m.probes++
 	}
@@ -46,10 +86,38 @@ func (m *model) Page(_ context.Context, chat string, offset, limit int) ([]Item,
 		}
 	}
 	all := m.chats[chat]
-	if offset >= len(all) {
-		return nil, nil
+	var page []Item
+	if offset < len(all) {
+		page = slices.Clone(all[offset:min(offset+limit, len(all))])
 	}
-	return slices.Clone(all[offset:min(offset+limit, len(all))]), nil
+	if m.bend != nil {
+		page = m.bend(chat, offset, limit, page)
+	}
+	return page, nil
+}
+
+// change changes the model while it may be read.
+func (m *model) change(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f()
+}
+
+// put inserts a message with a time of its own at a place.
+func (m *model) put(chat string, at int, time int64) string {
+	m.next++
+	id := fmt.Sprintf("m%06d", m.next)
+	m.chats[chat] = slices.Insert(slices.Clone(m.chats[chat]), at, Item{ID: id, Time: time})
+	return id
+}
+
+// place returns where a message of this time belongs.
+func (m *model) place(chat string, time int64) int {
+	at := slices.IndexFunc(m.chats[chat], func(it Item) bool { return it.Time <= time })
+	if at < 0 {
+		return len(m.chats[chat])
+	}
+	return at
 }
 
 // arrive adds n messages at the top, each later than the one before by one of
