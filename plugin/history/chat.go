@@ -57,8 +57,11 @@ type chat struct {
 	again bool
 	// failing: its last pass failed.
 	failing bool
-	// oddTold, corruptTold: reported already.
+	// oddTold, corruptTold: reported already. These, and unread, belong to the
+	// goroutine of the pass.
 	oddTold, corruptTold bool
+	// unread counts the failed reads of the checkpoint in a row.
+	unread uint8
 }
 
 // work is what a chat needs while anything is under way.
@@ -82,7 +85,7 @@ type work struct {
 func (w *work) quiet() bool { return w == nil || len(w.pending) == 0 && len(w.flights) == 0 }
 
 // Batch is a run of one chat's messages, oldest first, without a gap to the
-// batch before.
+// batch before. Ack takes its Items away: who wants them longer copies them.
 type Batch struct {
 	Chat  string
 	Items []Item

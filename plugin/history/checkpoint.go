@@ -122,6 +122,9 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 	if j.Version != checkpointVersion {
 		return Checkpoint{}, fmt.Errorf("decoding a checkpoint: it has version %d, this build reads version %d", j.Version, checkpointVersion)
 	}
+	if j.Time < 0 || j.From < 0 {
+		return Checkpoint{}, errors.New("decoding a checkpoint: it is of a time before 1970")
+	}
 	c := Checkpoint{Time: j.Time, From: j.From}
 	for _, s := range j.Seen {
 		if s.ID == "" {

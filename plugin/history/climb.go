@@ -2,7 +2,10 @@
 
 package history
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // locate finds where to begin in a chat that is longer than the buffer: a page
 // that holds the oldest item that is new, and so either the chat's end or an
@@ -35,16 +38,30 @@ func (p *pass) locate(ctx context.Context, k *kept) (page []Item, at int, err er
 			b = newBracket(p.pageSize-1, 0)
 			at = b.deeper(at + limit - 1)
 		default:
-			return page, at, nil
+			// With nothing to recognise in it, the climb would have only
+			// positions to go by: rather begin with a fuller page.
+			higher := max(0, at+len(page)-(p.pageSize-1))
+			if !nameless(page) || higher >= at {
+				return page, at, nil
+			}
+			at = higher
+			continue
 		}
 		limit = 1
 		if n, ok := b.gap(); ok && n < p.pageSize {
-			at, limit = b.above, p.pageSize
+			// In the middle of the page, so that it takes a few changes to
+			// leave it, and that the climb begins with something to
+			// recognise.
+			at, limit = max(0, b.above-(p.pageSize-1-n)/2), p.pageSize
 		} else if at == 0 {
 			limit = p.pageSize
 		}
 	}
 	return nil, 0, p.stuck(2 * stuckAfter)
+}
+
+func nameless(page []Item) bool {
+	return !slices.ContainsFunc(page, func(it Item) bool { return it.ID != "" })
 }
 
 // climb reads from the place that locate found toward the newest message, until
@@ -63,7 +80,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 	if err != nil {
 		return err
 	}
-	t := newTrail(p.from.Seen, 4*p.pageSize)
+	t := newTrail(4 * p.pageSize)
 	cut, slack, lowest := len(page), 0, at
 	for idle := 0; ; {
 		unread := page[:cut]
@@ -99,17 +116,26 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		t.trim()
 		f := &frontier{cut: t.cut, time: t.edge, tiesAreNewer: true, step: max(4, 2*slack)}
 		want := at + edge
-		offset := want - (p.pageSize - 1) + slack
+		offset := max(0, want-(p.pageSize-1)+slack)
 		if offset >= at {
-			// Nothing in the page has an identity, so only positions
-			// are left to go by; or the slack leaves no room.
+			// The slack leaves no room.
 			slack = 0
-			offset = at - (p.pageSize - 1)
-			if edge > 0 {
-				f.cut = func(page []Item) (int, bool) { return max(0, len(page)-1), true }
+			offset = max(0, want-(p.pageSize-1))
+		}
+		if edge == len(page) || offset >= at {
+			// No item with an identity would be in both pages, so only
+			// positions are left to go by.
+			slack = 0
+			offset = max(0, at-(p.pageSize-1))
+			read := at - offset
+			f.cut = func(page []Item) (int, bool) {
+				if cut, ok := t.cut(page); ok {
+					return cut, true
+				}
+				return min(read, len(page)), true
 			}
 		}
-		page, at, cut, err = p.seek(ctx, f, max(0, offset))
+		page, at, cut, err = p.seek(ctx, f, offset)
 		if err != nil {
 			return err
 		}
@@ -139,7 +165,9 @@ func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
 
 // trail remembers the ids that the climb has passed: those of its last pages,
 // and all that share the second of the newest, for a later page can hold more
-// of that second, and no time could tell them apart.
+// of that second, and no time could tell them apart. What an earlier pass has
+// delivered is not in it until it has been passed: between those items late
+// ones may stand that are new.
 type trail struct {
 	passed []Seen // oldest first
 	ids    map[string]bool
@@ -147,13 +175,7 @@ type trail struct {
 	edge   int64 // time of the newest, by its place
 }
 
-func newTrail(seen []Seen, keep int) *trail {
-	t := &trail{ids: make(map[string]bool, keep), keep: keep}
-	for _, s := range seen {
-		t.push(s.ID, s.Time)
-	}
-	return t
-}
+func newTrail(keep int) *trail { return &trail{ids: make(map[string]bool, keep), keep: keep} }
 
 // push adds the next newer item. It returns false for one that is there.
 func (t *trail) push(id string, time int64) bool {
@@ -169,7 +191,7 @@ func (t *trail) push(id string, time int64) bool {
 // trim forgets what no page can overlap any more.
 func (t *trail) trim() {
 	drop := 0
-	for drop < len(t.passed)-t.keep && second(t.passed[drop].Time) < second(t.edge) {
+	for drop < len(t.passed)-t.keep && second(t.passed[drop].Time) != second(t.edge) {
 		delete(t.ids, t.passed[drop].ID)
 		drop++
 	}

@@ -5,6 +5,7 @@ package history
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -96,6 +97,12 @@ func (h *Hooks) fill() {
 	if h.State == nil {
 		h.State = func(State, int) {}
 	}
+}
+
+// maxKept is how many items of one chat are held at most while its end is
+// searched, a whole number of pages.
+func (c *Config) maxKept() int {
+	return min(c.MaxBufferedPages, math.MaxInt/c.PageSize) * c.PageSize
 }
 
 func (c *Config) validate() error {

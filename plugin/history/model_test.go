@@ -96,6 +96,13 @@ func (m *model) Page(ctx context.Context, chat string, offset, limit int) ([]Ite
 	return page, nil
 }
 
+// count returns how many requests there were.
+func (m *model) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.requests
+}
+
 // change changes the model while it may be read.
 func (m *model) change(f func()) {
 	m.mu.Lock()
@@ -104,16 +111,16 @@ func (m *model) change(f func()) {
 }
 
 // put inserts a message with a time of its own at a place.
-func (m *model) put(chat string, at int, time int64) string {
+func (m *model) put(chat string, at int, sent int64) string {
 	m.next++
 	id := fmt.Sprintf("m%06d", m.next)
-	m.chats[chat] = slices.Insert(slices.Clone(m.chats[chat]), at, Item{ID: id, Time: time})
+	m.chats[chat] = slices.Insert(slices.Clone(m.chats[chat]), at, Item{ID: id, Time: sent})
 	return id
 }
 
 // place returns where a message of this time belongs.
-func (m *model) place(chat string, time int64) int {
-	at := slices.IndexFunc(m.chats[chat], func(it Item) bool { return it.Time <= time })
+func (m *model) place(chat string, sent int64) int {
+	at := slices.IndexFunc(m.chats[chat], func(it Item) bool { return it.Time <= sent })
 	if at < 0 {
 		return len(m.chats[chat])
 	}
@@ -138,7 +145,7 @@ func (m *model) fillQuickly(chat string, n int, gap int64) {
 		m.next++
 		items[i] = Item{ID: fmt.Sprintf("m%06d", m.next), Time: m.now}
 	}
-	m.chats[chat] = append(items, m.chats[chat]...)
+	m.chats[chat] = slices.Concat(items, m.chats[chat])
 }
 
 func (m *model) remove(chat string, at, n int) {

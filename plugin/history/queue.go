@@ -26,7 +26,7 @@ func (q *dueQueue) next(now time.Time) (c *chat, wait time.Duration, ok bool) {
 	if wait = q.h[0].at.Sub(now); wait > 0 {
 		return nil, wait, true
 	}
-	return heap.Pop(&q.h).(dueChat).c, 0, true
+	return heap.Pop(&q.h).(dueChat).c, 0, true //nolint:forcetypeassert // add puts nothing else there
 }
 
 type dueHeap []dueChat
@@ -34,7 +34,10 @@ type dueHeap []dueChat
 func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
 func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)        { *h = append(*h, x.(dueChat)) }
+func (h *dueHeap) Push(x any) {
+	*h = append(*h, x.(dueChat)) //nolint:forcetypeassert // add puts nothing else there
+}
+
 func (h *dueHeap) Pop() any {
 	old := *h
 	last := old[len(old)-1]

@@ -5,9 +5,11 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +24,8 @@ type Reader struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup // every goroutine of this reader
+
+	flushing chan struct{} // holds one element while a Close writes
 
 	mu      sync.Mutex
 	changed *sync.Cond // whatever anybody waits for has changed
@@ -38,6 +42,7 @@ type Reader struct {
 
 	fetching int  // passes that hold one of cfg.ParallelChats places
 	resuming int  // passes that wait to have theirs back
+	away     int  // passes that have given theirs up, these included
 	listed   bool // no more chats will be added
 	open     int  // chats that have, or may have, something to hand out yet
 	closed   bool
@@ -63,6 +68,8 @@ func NewReader(cfg Config) (*Reader, error) {
 		started: time.Now(),
 		chats:   map[string]*chat{},
 		budget:  budget{limit: cfg.CheckpointLimit, free: cfg.CheckpointLimit},
+
+		flushing: make(chan struct{}, 1),
 	}
 	r.changed = sync.NewCond(&r.mu)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -161,7 +168,7 @@ func (r *Reader) Next(ctx context.Context) (*Batch, error) {
 // handOut takes as much of a chat as may leave at once. Caller holds mu.
 func (r *Reader) handOut(c *chat) *Batch {
 	w := c.work
-	n := min(len(w.pending), r.cfg.MaxBufferedPages*r.cfg.PageSize)
+	n := min(len(w.pending), r.cfg.maxKept())
 	b := &Batch{Chat: c.id, Items: w.pending[:n:n], r: r, c: c, n: n, seen: seenOf(w.pending[:n], r.cfg.Lookback)}
 	if w.pending = w.pending[n:]; len(w.pending) == 0 {
 		w.pending = nil
@@ -223,6 +230,9 @@ func (r *Reader) ack(b *Batch) {
 	done := 0
 	for done < len(w.flights) && w.flights[done].acked {
 		w.acked.advance(w.flights[done].seen, r.cfg.Lookback)
+		// Who keeps the batch must not keep the pages that its ids are of.
+		w.flights[done].seen = nil
+		w.flights[done] = nil
 		done++
 	}
 	if w.flights = w.flights[done:]; len(w.flights) == 0 {
@@ -237,32 +247,36 @@ func (r *Reader) ack(b *Batch) {
 }
 
 // Close stops reading, waits for what it interrupted, and writes what has been
-// acknowledged and not yet saved. What was handed out and is not acknowledged
-// will be read again by the next Reader. It returns the first error of a write
-// that failed, and may be called more than once.
+// acknowledged and not yet saved, as long as ctx lasts. What was handed out and
+// is not acknowledged by then will be read again by the next Reader. It returns
+// the first error of a write that failed. It may be called at any time but from
+// a callback, and more than once: each call returns after the writing is done,
+// and tries again what failed before.
 func (r *Reader) Close(ctx context.Context) error {
 	r.mu.Lock()
-	first := !r.closed
 	r.closed = true
 	r.cancel()
 	r.changed.Broadcast()
 	r.mu.Unlock()
-	r.running.Wait()
-	if !first {
-		return nil
+
+	ended := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for what reads and writes to end: %w", ctx.Err())
 	}
 
 	r.mu.Lock()
 	if r.alarm != nil {
 		r.alarm.Stop()
 	}
-	var unsaved []*chat
 	told := r.told
 	r.told = nil
 	for _, c := range r.chats {
-		if c.work != nil && c.work.dirty {
-			unsaved = append(unsaved, c)
-		}
 		for _, done := range slices.Concat(c.current, c.next) {
 			told = append(told, func() { done(ErrClosed) })
 		}
@@ -273,13 +287,47 @@ func (r *Reader) Close(ctx context.Context) error {
 	for _, f := range told {
 		f()
 	}
-	var failed error
-	for _, c := range unsaved {
-		if err := r.store(ctx, c); err != nil && failed == nil {
-			failed = err
+	return r.flush(ctx)
+}
+
+// flush writes all checkpoints that are not up to date, after every other
+// goroutine has ended.
+func (r *Reader) flush(ctx context.Context) error {
+	select {
+	case r.flushing <- struct{}{}:
+		defer func() { <-r.flushing }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for another Close: %w", ctx.Err())
+	}
+
+	r.mu.Lock()
+	var unsaved []*chat
+	for _, c := range r.chats {
+		if c.work != nil && c.work.dirty {
+			unsaved = append(unsaved, c)
 		}
 	}
-	return failed
+	r.mu.Unlock()
+
+	var (
+		writers sync.WaitGroup
+		next    atomic.Int64
+		failed  atomic.Pointer[error]
+	)
+	for range savers {
+		writers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(unsaved)); i = next.Add(1) - 1 {
+				if err := r.store(ctx, unsaved[i]); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // Stats are figures of a Reader for those who report on it.

@@ -16,7 +16,7 @@ func (r *Reader) mark(c *chat) {
 	}
 	c.work.dirty = true
 	if !c.work.saving {
-		r.dirty.add(c, r.started.Add(c.saved+r.cfg.CheckpointInterval))
+		r.dirty.add(c, r.started.Add(c.saved).Add(r.cfg.CheckpointInterval))
 	}
 }
 
@@ -63,7 +63,7 @@ func (r *Reader) store(ctx context.Context, c *chat) error {
 	var retryIn time.Duration
 	switch {
 	case err != nil:
-		retryIn = min(r.firstRetry()<<min(w.unsaved, 20), r.cfg.Retry)
+		retryIn = r.retryAfter(w.unsaved)
 		w.unsaved++
 		w.dirty = true
 		r.dirty.add(c, now.Add(retryIn))

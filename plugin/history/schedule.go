@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 )
 
@@ -22,9 +23,10 @@ func (r *Reader) dispatch() {
 		case ok:
 			r.wakeAt(now.Add(wait))
 		}
-		// A pass that has its place given up has precedence, and with the
+		// A pass that has given its place up has precedence, and with the
 		// budget spent another chat would only be held in memory.
-		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 && r.budget.free > 0 {
+		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 &&
+			r.away <= r.mostAway() && r.budget.free > 0 {
 			c := r.ready.pop()
 			c.phase = passing
 			c.current = append(c.current, c.next...)
@@ -61,7 +63,7 @@ func (r *Reader) wakeAt(at time.Time) {
 
 // read runs one pass of a chat.
 func (r *Reader) read(c *chat) {
-	err := r.load(c)
+	unread, err := r.load(c)
 	if err == nil {
 		err = r.pass(c)
 	}
@@ -75,7 +77,14 @@ func (r *Reader) read(c *chat) {
 	}
 	c.phase = resting
 	c.failing = err != nil
-	if c.failing {
+	switch {
+	case err == nil:
+	case unread > 0:
+		// Whoever named the chat goes on waiting: the store is asked until it
+		// answers, for nothing is known of the chat before it does.
+		c.phase = scheduled
+		r.sleeping.add(c, time.Now().Add(unread))
+	default:
 		retryIn := r.cfg.Retry
 		if r.cfg.Named {
 			retryIn = -1
@@ -91,62 +100,50 @@ func (r *Reader) read(c *chat) {
 	r.changed.Broadcast()
 }
 
-// load gets the chat's checkpoint, unless it is at hand. An unreadable store is
-// asked again until it answers: nothing is known of the chat before it does.
-func (r *Reader) load(c *chat) error {
+// load gets the chat's checkpoint, unless it is at hand. With an error it also
+// returns when the store is to be asked again.
+func (r *Reader) load(c *chat) (retryIn time.Duration, err error) {
 	w := c.work
 	if w.loaded {
-		return nil
+		return 0, nil
 	}
-	var value []byte
-	for wait := r.firstRetry(); ; wait = min(2*wait, r.cfg.Retry) {
-		var err error
-		value, err = r.cfg.Store.Load(r.ctx, c.id)
-		if err == nil || errors.Is(err, ErrNoCheckpoint) {
-			break
+	value, err := r.cfg.Store.Load(r.ctx, c.id)
+	missing := errors.Is(err, ErrNoCheckpoint)
+	if err != nil && !missing {
+		retryIn = r.retryAfter(int(c.unread))
+		if r.ctx.Err() == nil {
+			r.cfg.Hooks.CheckpointFailed(c.id, err, retryIn)
 		}
-		if r.ctx.Err() != nil {
-			return r.ctx.Err()
-		}
-		r.cfg.Hooks.CheckpointFailed(c.id, err, wait)
-		if err := sleep(r.ctx, wait); err != nil {
-			return err
-		}
+		c.unread = min(c.unread+1, 100)
+		return retryIn, err
 	}
+	c.unread = 0
 	var (
 		cp      Checkpoint
 		corrupt error
 	)
-	if value != nil {
+	if !missing {
 		cp, corrupt = DecodeCheckpoint(value)
 	}
 
 	r.mu.Lock()
 	w.loaded = true
-	w.known = value != nil && corrupt == nil
+	w.known = !missing && corrupt == nil
 	w.restart = corrupt != nil
 	w.read, w.acked = cp, cp
+	r.mu.Unlock()
 	tell := corrupt != nil && !c.corruptTold
 	c.corruptTold = corrupt != nil
-	r.mu.Unlock()
 	if tell {
 		r.cfg.Hooks.CheckpointCorrupt(c.id, corrupt)
 	}
-	return nil
+	return 0, nil
 }
 
-// firstRetry is how long a store that failed is left alone at first.
-func (r *Reader) firstRetry() time.Duration { return min(100*time.Millisecond, r.cfg.Retry) }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// retryAfter is how long a store is left alone that has failed once, and so
+// many times before that.
+func (r *Reader) retryAfter(failures int) time.Duration {
+	return min(100*time.Millisecond<<min(failures, 20), r.cfg.Retry)
 }
 
 // pass reads a chat once, from where it was read to before.
@@ -156,12 +153,13 @@ func (r *Reader) pass(c *chat) error {
 	p := &pass{
 		src: r.cfg.Source, chat: c.id,
 		pageSize: r.cfg.PageSize,
-		maxKept:  r.cfg.MaxBufferedPages * r.cfg.PageSize,
+		maxKept:  r.cfg.maxKept(),
 		lookback: r.cfg.Lookback,
 		from:     w.read, known: w.known, latest: r.cfg.Latest && !w.restart,
 		emit:        func(ctx context.Context, items []Item) error { return r.emit(ctx, c, items) },
 		onRealigned: r.cfg.Hooks.Realigned,
 	}
+	p.since = math.MinInt64 // a wrong time before 1970 is no reason to lose a message
 	if !r.cfg.Since.IsZero() {
 		p.since = r.cfg.Since.UnixMilli()
 	}
@@ -185,18 +183,17 @@ func (r *Reader) pass(c *chat) error {
 
 // emit hands what a pass found to those who deliver it. It waits while too much
 // is out already: of all chats, and then the pass keeps its place, or of this
-// one, and then it leaves its place to another chat.
+// one, and then it leaves its place to another chat. So it does while this
+// chat's checkpoint can't be written, for what it took could not leave and would
+// be missing to the others.
 func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := c.work
-	// No chat may read so far ahead that it takes the whole limit from the
-	// others; but what was fetched while a chat's end was searched is there
-	// already, and leaves as one batch.
-	ahead := max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.MaxBufferedPages*r.cfg.PageSize)/r.cfg.ParallelChats)
+	ahead := r.ahead()
 	for len(items) > 0 {
-		if len(w.pending) >= ahead {
-			if err := r.giveWay(func() bool { return len(w.pending) < ahead }); err != nil {
+		if len(w.pending) >= ahead || w.unsaved > 0 {
+			if err := r.giveWay(func() bool { return len(w.pending) < ahead && w.unsaved == 0 }); err != nil {
 				return err
 			}
 		}
@@ -223,11 +220,25 @@ func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
 	return nil
 }
 
+// ahead is how much of one chat may wait to be handed out before more of it is
+// read. No chat may take the whole limit from the others; but what was fetched
+// while a chat's end was searched is there already, and leaves as one batch.
+func (r *Reader) ahead() int {
+	return max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.maxKept())/r.cfg.ParallelChats)
+}
+
+// mostAway is how many passes may have given their place up before no other is
+// begun, since each may hold all that its walk has kept. Those that are as far
+// ahead as they may be can't be more; only where checkpoints can't be written
+// would there be one after the other.
+func (r *Reader) mostAway() int { return r.cfg.CheckpointLimit/r.ahead() + r.cfg.ParallelChats }
+
 // giveWay leaves this pass's place to another until the condition holds. Caller
 // holds mu.
 func (r *Reader) giveWay(until func() bool) error {
 	r.fetching--
 	r.changed.Broadcast()
+	r.away++
 	for !r.closed && !until() {
 		r.changed.Wait()
 	}
@@ -236,7 +247,9 @@ func (r *Reader) giveWay(until func() bool) error {
 		r.changed.Wait()
 	}
 	r.resuming--
+	r.away--
 	r.fetching++
+	r.changed.Broadcast()
 	if r.closed {
 		return ErrClosed
 	}
@@ -271,7 +284,8 @@ func (r *Reader) settle(c *chat) {
 			r.sleeping.add(c, time.Now().Add(r.cfg.Poll))
 		}
 	}
-	if c.open && c.phase == resting && !c.again && (w == nil || len(w.pending) == 0) {
+	forever := r.cfg.Poll > 0 && !r.cfg.Named
+	if c.open && c.phase == resting && !c.again && !forever && (w == nil || len(w.pending) == 0) {
 		c.open = false
 		r.open--
 	}

@@ -2,7 +2,10 @@
 
 package history
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // frontier is the edge of what has been read, as a page behind it is held
 // against.
@@ -18,9 +21,15 @@ type frontier struct {
 	// tiesAreNewer says on which side of the edge an unread item of the same
 	// second is.
 	tiesAreNewer bool
+	// known: where nothing is recognised, give up with errLost rather than let
+	// the times decide.
+	known bool
 	// step is how far to look deeper at first.
 	step int
 }
+
+// errLost is returned by seek when nothing of what was read before is left.
+var errLost = errors.New("nothing of what was read before is left")
 
 // newer says on which side of the edge an unread item is by its time.
 func (f *frontier) newer(it *Item) bool {
@@ -30,6 +39,9 @@ func (f *frontier) newer(it *Item) bool {
 	return second(it.Time) > second(f.time)
 }
 
+// mostDoubts is how often seek looks deeper before it lets the times decide.
+const mostDoubts = 3
+
 // seek returns a page that the edge lies in, the position of its first item,
 // and where the edge cuts it. It asks at offset first, and moves on as long as
 // nothing of the page is known: by doubling steps while the edge stays on one
@@ -37,11 +49,12 @@ func (f *frontier) newer(it *Item) bool {
 //
 // When everything that overlapped has been deleted there is nothing to
 // recognise, and the times decide. They are not believed at once, for the
-// overlap may just have moved: the first page that could be cut by time is
-// answered with a look half a page deeper.
+// overlap may just have moved, and where imports are listed as they arrive, the
+// times go up and down: the first pages that could be cut by time are answered
+// with a look deeper, by more each time.
 func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, at, cut int, err error) {
 	b := newBracket(p.pageSize-1, 1)
-	doubted := false
+	doubts := 0
 	for tries := 1; ; tries++ {
 		page, err = p.fetch(ctx, offset, p.pageSize)
 		if err != nil {
@@ -68,10 +81,16 @@ func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, 
 		if older == 0 && ended && (newer > 0 || offset == 0) {
 			// The chat's end, and the edge is not above it: all that was
 			// read before, and what was behind it, has been deleted.
+			if f.known && newer > 0 {
+				return nil, 0, 0, errLost
+			}
 			return page, offset, len(page), nil
 		}
 		straddles := older > 0 && (newer > 0 || offset == 0)
-		if straddles && (doubted || ended) {
+		if straddles && (doubts == mostDoubts || ended) {
+			if f.known {
+				return nil, 0, 0, errLost
+			}
 			return page, offset, byTime, nil
 		}
 		if tries >= stuckAfter {
@@ -81,8 +100,8 @@ func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, 
 
 		switch {
 		case straddles:
-			doubted = true
-			offset += max(1, p.pageSize/2)
+			offset += max(1, p.pageSize/2) << doubts
+			doubts++
 		case newer > 0:
 			if b.fresh() {
 				b.step = f.step

@@ -2,7 +2,11 @@
 
 package history
 
-import "context"
+import (
+	"context"
+	"errors"
+	"slices"
+)
 
 // kept is what the walk has seen, newest first, every entry in its place.
 type kept struct {
@@ -25,8 +29,8 @@ func (k *kept) add(items []Item) {
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet.
 func (k *kept) cut(page []Item) (int, bool) {
-	for i := len(page) - 1; i >= 0; i-- {
-		if _, ok := k.index[page[i].ID]; ok && page[i].ID != "" {
+	for i, it := range slices.Backward(page) {
+		if _, ok := k.index[it.ID]; ok && it.ID != "" {
 			return i + 1, true
 		}
 	}
@@ -60,7 +64,20 @@ func (k *kept) edge(pageSize int) (overlap int, time int64, ok bool) {
 //     since n items would be skipped; seek steps back to the missing item.
 //   - the overlapping item itself is deleted: likewise, and on the next try an
 //     item before it is recognised.
+//   - all that was read before is gone: nothing tells where to go on, not even
+//     the times, for what stands there may have arrived in the same second. The
+//     walk begins anew, since nothing has been emitted yet.
 func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
+	for range stuckAfter {
+		k, complete, err = p.walkOnce(ctx)
+		if !errors.Is(err, errLost) {
+			return k, complete, err
+		}
+	}
+	return nil, false, p.stuck(stuckAfter)
+}
+
+func (p *pass) walkOnce(ctx context.Context) (k *kept, complete bool, err error) {
 	k = &kept{index: map[string]int{}}
 	page, err := p.fetch(ctx, 0, p.pageSize)
 	if err != nil {
@@ -80,7 +97,8 @@ func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 		if len(page) < p.pageSize || p.reached(fresh) {
 			return k, true, nil
 		}
-		if len(k.items) >= p.maxKept {
+		// Not yet when it is just full: that may have been all.
+		if len(k.items) > p.maxKept {
 			return k, false, nil
 		}
 		if idle++; len(fresh) > 0 {
@@ -91,9 +109,14 @@ func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 		}
 
 		overlap, edgeTime, ok := k.edge(p.pageSize)
-		f := &frontier{cut: k.cut, time: edgeTime, step: p.pageSize - 1}
+		f := &frontier{cut: k.cut, time: edgeTime, step: p.pageSize - 1, known: true}
 		if !ok {
-			f.cut = func(page []Item) (int, bool) { return min(overlap, len(page)), true }
+			f.cut = func(page []Item) (int, bool) {
+				if cut, ok := k.cut(page); ok {
+					return cut, true
+				}
+				return min(overlap, len(page)), true
+			}
 		}
 		var at, cut int
 		page, at, cut, err = p.seek(ctx, f, k.base+len(k.items)-overlap)

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestReader_SavesAtMostOncePerIntervalAndChat(t *testing.T) {
+	for _, interval := range []time.Duration{0, time.Second, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel()
+			m.fillQuickly("a", 400, 1500)
+			m.fillQuickly("b", 400, 1500)
+			g := newRig(t, m, func(c *Config) {
+				c.CheckpointInterval = interval
+				c.MaxBufferedPages = 1
+				c.CheckpointLimit = 5
+			}).start("a", "b")
+			batches, newest := map[string]int{}, map[string]int64{}
+			for range 2 * 80 {
+				b := g.within(time.Second)
+				batches[b.Chat]++
+				newest[b.Chat] = b.Items[len(b.Items)-1].Time
+				b.Ack()
+				time.Sleep(300 * time.Millisecond)
+			}
+			time.Sleep(interval)
+			synctest.Wait()
+			for _, c := range []string{"a", "b"} {
+				at := g.store.saves[c]
+				for i := 1; i < len(at); i++ {
+					require.GreaterOrEqual(t, at[i].Sub(at[i-1]), interval)
+					require.LessOrEqual(t, at[i].Sub(at[i-1]), interval+700*time.Millisecond)
+				}
+				if interval == 0 {
+					require.Len(t, at, batches[c], "nothing to wait for")
+				}
+				assert.Equal(t, newest[c], g.store.checkpoint(t, c).Time, "the last one too")
+			}
+			before := g.store.saveCount("a")
+			g.close()
+			assert.Equal(t, before, g.store.saveCount("a"), "nothing new is not written")
+		})
+	}
+}
+
+func TestReader_CloseWritesWhatIsAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		chats := manyChats(m, 40, 3)
+		g := newRig(t, m, func(c *Config) { c.CheckpointInterval = time.Hour; c.Poll = time.Minute }).start(chats...)
+		g.drain(time.Second) // the first is written at once
+		m.change(func() {
+			for _, c := range chats {
+				m.fillQuickly(c, 2, 1500)
+			}
+		})
+		var held *Batch
+		for range chats {
+			b := g.within(time.Hour)
+			if b.Chat == chats[7] {
+				held = b
+				continue
+			}
+			b.Ack()
+		}
+		require.NotNil(t, held)
+		require.Equal(t, 1, g.store.saveCount(chats[0]))
+		g.store.delay = 100 * time.Millisecond
+		start := time.Now()
+		g.close()
+		assert.Less(t, time.Since(start), 2*time.Second, "several are written at once")
+		for i, c := range chats {
+			want := m.chats[c][0].Time
+			if i == 7 {
+				want = m.chats[c][2].Time
+			}
+			assert.Equal(t, want, g.store.checkpoint(t, c).Time, c)
+		}
+		held.Ack() // too late, and harmless
+		g.store.delay = 0
+		got, _ := g.start(chats...).drain(time.Second)
+		assert.Equal(t, map[string][]string{chats[7]: m.ids(chats[7])[3:]}, got)
+		g.close()
+	})
+}
+
+func TestReader_CloseAtAnyMoment(t *testing.T) {
+	for after := range 60 {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel()
+			m.delay = 10 * time.Millisecond
+			chats := manyChats(m, 5, 60)
+			g := newRig(t, m, func(c *Config) { c.MaxBufferedPages = 2; c.CheckpointLimit = 30; c.PreserveOrder = after%2 == 0 })
+			g.store.delay = 3 * time.Millisecond
+			g.start(chats...)
+			var consumers sync.WaitGroup
+			got := map[string][]string{}
+			consumers.Go(func() {
+				for {
+					b, err := g.r.Next(t.Context())
+					if err != nil {
+						assert.ErrorIs(t, err, ErrClosed)
+						return
+					}
+					got[b.Chat] = append(got[b.Chat], idsOf(b.Items)...)
+					time.Sleep(7 * time.Millisecond)
+					b.Ack()
+				}
+			})
+			time.Sleep(time.Duration(after) * 5 * time.Millisecond)
+			for range 3 {
+				consumers.Go(func() { assert.NoError(t, g.r.Close(t.Context())) })
+			}
+			consumers.Wait()
+			g.close()
+			// Whatever was acknowledged before Close is not repeated, and
+			// nothing is lost.
+			saved := map[string]Checkpoint{}
+			for _, c := range chats {
+				if v, err := g.store.MemoryStore.Load(t.Context(), c); err == nil {
+					saved[c], err = DecodeCheckpoint(v)
+					require.NoError(t, err)
+				}
+			}
+			rest, ended := g.start(chats...).drain(time.Hour)
+			require.True(t, ended)
+			g.close()
+			for _, c := range chats {
+				all := got[c]
+				if len(rest[c]) > 0 {
+					for len(all) > 0 && all[len(all)-1] >= rest[c][0] {
+						all = all[:len(all)-1] // out at the Close
+					}
+				}
+				require.Equal(t, m.ids(c), append(all, rest[c]...), c)
+			}
+			assert.False(t, g.store.twice)
+		})
+	}
+}
+
+func TestReader_CloseBeforeStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, newModel(), nil)
+		r, err := NewReader(g.cfg)
+		require.NoError(t, err)
+		var o outcome
+		r.Add("a", o.cb(g))
+		require.NoError(t, r.Close(t.Context()))
+		require.Len(t, o.done, 1)
+		require.ErrorIs(t, o.done[0], ErrClosed)
+		r.Start() // starts nothing: the bubble would not end
+		_, err = r.Next(t.Context())
+		require.ErrorIs(t, err, ErrClosed)
+		require.NoError(t, r.Close(t.Context()))
+	})
+}
+
+// A source that does not come back must not hold a Close up for longer than its
+// context lasts.
+func TestReader_CloseEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		m := newModel()
+		m.fail = func(string, int, int) error { <-release; return nil }
+		g := newRig(t, m, nil).start("a")
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, g.r.Close(ctx), context.DeadlineExceeded)
+		close(release)
+		g.close()
+	})
+}
+
+// The second Close does not return before the first has written.
+func TestReader_EveryCloseWaitsForTheWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 5, 1500)
+		g := newRig(t, m, func(c *Config) { c.CheckpointInterval = time.Hour; c.Poll = time.Minute }).start("a")
+		g.drain(time.Second)
+		m.change(func() { m.fillQuickly("a", 5, 1500) })
+		g.drain(time.Hour / 2)
+		g.store.delay = time.Second
+		go func() { _ = g.r.Close(context.Background()) }()
+		time.Sleep(time.Millisecond)
+		g.close()
+		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
+	})
+}
+
+func TestReader_CloseReportsWhatItCouldNotWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 5, 1500)
+		g := newRig(t, m, nil)
+		full := errors.New("disk full")
+		g.store.failSave = func(string) error { return full }
+		g.start("a").drain(time.Second)
+		require.ErrorIs(t, g.r.Close(t.Context()), full)
+		g.store.failSave = nil
+		g.close()
+		assert.Equal(t, 1, g.store.saveCount("a"), "the next Close tries again")
+	})
+}
+
+func TestReader_StoreThatCanNotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		chats := manyChats(m, 4, 12)
+		g := newRig(t, m, func(c *Config) { c.ParallelChats = 1 })
+		g.start(chats...).drain(time.Hour)
+		g.close()
+		m.fillQuickly("chat001", 3, 1500)
+		m.fillQuickly("chat002", 3, 1500)
+		asked := m.asked["chat001"]
+
+		down := errors.New("connection refused")
+		g.store.failLoad = func(chat string) error {
+			if chat == "chat001" {
+				return down
+			}
+			return nil
+		}
+		g.store.loads = map[string]int{}
+		g.start(chats...)
+		got, ended := g.drain(10 * time.Minute)
+		assert.False(t, ended)
+		assert.Equal(t, m.ids("chat002")[12:], got["chat002"], "others go on, even with one place")
+		assert.Empty(t, got["chat001"])
+		assert.Equal(t, asked, m.asked["chat001"], "nothing is known of it, so nothing is asked for")
+		assert.InDelta(t, 28, g.store.loads["chat001"], 3, "it is asked less and less often, at most each 30s")
+		assert.Equal(t, g.store.loads["chat001"], g.unsaved["chat001"])
+		assert.Empty(t, g.failed, "the chat itself has not failed")
+		assert.Equal(t, 1, g.r.Stats().Chats[Failing])
+
+		g.store.mu.Lock()
+		g.store.failLoad = nil
+		g.store.mu.Unlock()
+		got, ended = g.drain(time.Hour)
+		assert.True(t, ended)
+		assert.Equal(t, map[string][]string{"chat001": m.ids("chat001")[12:]}, got)
+		g.close()
+	})
+}
+
+func TestReader_NamedChatWaitsForTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 3, 1500)
+		g := newRig(t, m, named)
+		tries := 0
+		g.store.failLoad = func(string) error {
+			if tries++; tries < 9 {
+				return errors.New("down")
+			}
+			return nil
+		}
+		g.start()
+		var o outcome
+		g.r.Add("a", o.cb(g))
+		time.Sleep(2 * time.Second)
+		g.r.Add("a", o.cb(g)) // while it waits for the store
+		require.Empty(t, o.done)
+		g.r.Listed()
+		got, ended := g.drain(time.Hour)
+		require.True(t, ended)
+		assert.Len(t, got["a"], 3)
+		synctest.Wait()
+		assert.Equal(t, []error{nil, nil}, o.done)
+		g.close()
+	})
+}
+
+func TestReader_StoreThatCanNotBeWritten(t *testing.T) {
+	for _, ordered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel()
+			m.fillQuickly("a", 300, 1500)
+			m.fillQuickly("b", 300, 1500)
+			g := newRig(t, m, func(c *Config) {
+				c.CheckpointLimit, c.ParallelChats, c.MaxBufferedPages = 40, 1, 2
+				c.PreserveOrder = ordered
+			})
+			full := true
+			g.store.failSave = func(chat string) error {
+				if full && chat == "a" {
+					return errors.New("disk full")
+				}
+				return nil
+			}
+			g.start("a", "b")
+			got, ended := g.drain(10 * time.Minute)
+			require.False(t, ended)
+			assert.Equal(t, m.ids("b"), got["b"], "others go on, even with one place and a small limit")
+			assert.Less(t, len(got["a"]), 60, "nothing more of a chat whose progress can't be kept")
+			tries := len(g.store.tries["a"])
+			assert.InDelta(t, 28, tries, 3, "tried less and less often, at most each 30s")
+			assert.Equal(t, tries, g.unsaved["a"])
+
+			g.store.mu.Lock()
+			full = false
+			g.store.mu.Unlock()
+			rest, ended := g.drain(time.Hour)
+			require.True(t, ended)
+			assert.Equal(t, m.ids("a"), append(got["a"], rest["a"]...))
+			g.close()
+			assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
+		})
+	}
+}
+
+// With a store that takes nothing at all, reading stops before every chat is
+// held in memory.
+func TestReader_StoreThatTakesNothingStopsReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		chats := manyChats(m, 50, 100)
+		g := newRig(t, m, func(c *Config) { c.ParallelChats, c.MaxBufferedPages, c.CheckpointLimit = 2, 2, 100 })
+		full := true
+		g.store.failSave = func(string) error {
+			if full {
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		g.start(chats...)
+		got, _ := g.drain(10 * time.Minute)
+		assert.Less(t, len(got), 30, "chats that were begun")
+		g.store.mu.Lock()
+		full = false
+		g.store.mu.Unlock()
+		rest, ended := g.drain(time.Hour)
+		require.True(t, ended)
+		for _, c := range chats {
+			require.Equal(t, m.ids(c), append(got[c], rest[c]...))
+		}
+		g.close()
+	})
+}
+
+func TestReader_CorruptCheckpoint(t *testing.T) {
+	whole, err := EncodeCheckpoint(Checkpoint{Time: 1_700_000_003_000, From: 1_700_000_003_000, Seen: []Seen{{"m000002", 1_700_000_003_000}}})
+	require.NoError(t, err)
+	for name, value := range map[string]string{
+		"empty":          "",
+		"blank":          " \n",
+		"torn":           string(whole[:len(whole)-9]),
+		"other version":  `{"version":2,"time_ms":1}`,
+		"no version":     `{}`,
+		"null":           `null`,
+		"trailing bytes": string(whole) + "}",
+		"an old tail":    string(whole) + string(whole[10:]),
+		"zero bytes":     string(make([]byte, 40)),
+		"no id":          `{"version":1,"time_ms":1,"seen":[{"id":"","time_ms":1}]}`,
+		"negative":       `{"version":1,"time_ms":-9223372036854775808,"from_ms":0,"seen":[]}`,
+	} {
+		for _, latest := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel()
+				m.fillQuickly("a", 12, 1500)
+				g := newRig(t, m, func(c *Config) { c.Latest = latest; c.Poll = time.Minute })
+				require.NoError(t, g.store.MemoryStore.Save(t.Context(), "a", []byte(value)))
+				got, _ := g.start("a").drain(time.Hour)
+				assert.Equal(t, m.ids("a"), got["a"], name)
+				assert.Equal(t, map[string]int{"a": 1}, g.corrupt, name)
+				g.close()
+				got, _ = g.start("a").drain(time.Hour)
+				assert.Empty(t, got, name)
+				assert.Equal(t, 1, g.corrupt["a"], "it has been replaced")
+				g.close()
+			})
+		}
+	}
+}
+
+// Of a chat that has nothing to replace it with, the corrupt checkpoint stays,
+// and is reported once.
+func TestReader_CorruptCheckpointOfAnEmptyChat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		g := newRig(t, m, func(c *Config) { c.Latest = true; c.Poll = time.Minute })
+		require.NoError(t, g.store.MemoryStore.Save(t.Context(), "a", nil))
+		got, _ := g.start("a").drain(time.Hour)
+		require.Empty(t, got)
+		m.change(func() { m.fillQuickly("a", 3, 1500) })
+		got, _ = g.drain(time.Hour)
+		assert.Equal(t, m.ids("a"), got["a"])
+		assert.Equal(t, 1, g.corrupt["a"])
+		g.close()
+	})
+}
+
+// A store that answers with neither a value nor an error has a key with nothing
+// in it: that is not a chat that was never read.
+func TestReader_NilIsNotAMissingCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 3, 1500)
+		g := newRig(t, m, func(c *Config) { c.Latest = true; c.Store = nilStore{} }).start("a")
+		got, _ := g.drain(time.Minute)
+		assert.Equal(t, m.ids("a"), got["a"])
+		assert.Equal(t, 1, g.corrupt["a"])
+		g.close()
+	})
+}
+
+type nilStore struct{}
+
+func (nilStore) Load(context.Context, string) ([]byte, error) { return nil, nil } //nolint:nilnil // that is the case
+func (nilStore) Save(context.Context, string, []byte) error   { return nil }
+
+func TestMemoryStore(t *testing.T) {
+	var s MemoryStore
+	_, err := s.Load(t.Context(), "a")
+	require.ErrorIs(t, err, ErrNoCheckpoint)
+	value := []byte("1")
+	require.NoError(t, s.Save(t.Context(), "a", value))
+	value[0] = '2'
+	got, err := s.Load(t.Context(), "a")
+	require.NoError(t, err)
+	assert.Equal(t, "1", string(got))
+}
