@@ -76,8 +76,8 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	return bytes.Clone(buf.Bytes()), err
 }
 
-func newStatusError(host string, resp *http.Response, received time.Time) *StatusError {
-	e := &StatusError{Status: resp.StatusCode, Host: host}
+func newStatusError(host, urlField string, resp *http.Response, received time.Time) *StatusError {
+	e := &StatusError{Status: resp.StatusCode, Host: host, urlField: urlField}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		e.Date = date
 	}

@@ -3,6 +3,7 @@
 package apicall
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -33,6 +34,8 @@ type StatusError struct {
 	HTML       bool          // the body is an HTML page, so something before the API answered
 	Date       time.Time     // the answer's Date header; zero without one
 	RetryAfter time.Duration // from the Retry-After header; 0 without one, or with a moment that has passed
+
+	urlField string // Config.URLField
 }
 
 // Error says what was asked, what came back and what to do.
@@ -58,7 +61,7 @@ func (e *StatusError) advice() string {
 	case e.Status >= 400:
 		return "check the ids and values that are asked for"
 	default:
-		return "check base_url, this API does not answer so"
+		return "check " + urlField(e.urlField) + ", this API does not answer so"
 	}
 }
 
@@ -69,6 +72,8 @@ type NoAnswerError struct {
 	TimedOut bool
 	After    time.Duration // how long the attempt lasted
 	Err      error         // the cause, without the URL
+
+	urlField string // Config.URLField
 }
 
 // Error says who did not answer, why, and what to check.
@@ -77,11 +82,14 @@ func (e *NoAnswerError) Error() string {
 		return fmt.Sprintf("asking %s: no complete answer after %s: check the network, or raise timeout: %v",
 			e.Host, e.After.Round(time.Millisecond), e.Err)
 	}
-	return fmt.Sprintf("asking %s: no answer: check base_url, proxy_url and the network: %v", e.Host, e.Err)
+	return fmt.Sprintf("asking %s: no answer: check %s, proxy_url and the network: %v", e.Host, urlField(e.urlField), e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *NoAnswerError) Unwrap() error { return e.Err }
+
+// urlField is what [Config.URLField] is when it is "".
+func urlField(name string) string { return cmp.Or(name, "base_url") }
 
 // Retryable reports whether the same call may succeed later without anybody
 // changing anything. [Caller.Get] itself tries these again, but for

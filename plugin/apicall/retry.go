@@ -44,6 +44,10 @@ type Config struct {
 	// 0 means [DefaultMaxBody].
 	MaxBody int64
 
+	// URLField is what the user calls the setting that holds the API's address,
+	// for errors that say to check it. "" means base_url.
+	URLField string
+
 	// Observe, if set, is called after each attempt, by the goroutine that called
 	// Get and before it waits. It is not told of an attempt that ended because the
 	// caller's context did.
@@ -66,6 +70,7 @@ type Caller struct {
 	timeout time.Duration
 	backoff Backoff
 	maxBody int64
+	urlName string
 	observe func(Attempt)
 }
 
@@ -77,6 +82,7 @@ func New(conf Config) *Caller {
 		timeout: conf.Timeout,
 		backoff: conf.Backoff.withDefaults(),
 		maxBody: conf.MaxBody,
+		urlName: urlField(conf.URLField),
 		observe: conf.Observe,
 	}
 	var client http.Client
@@ -216,6 +222,7 @@ func (c *Caller) attempt(
 			TimedOut: isTimeout(err) || attemptCtx.Err() != nil,
 			After:    time.Since(started),
 			Err:      withoutURL(err),
+			urlField: c.urlName,
 		}
 		if failed.TimedOut {
 			return OutcomeTimeout, failed
@@ -245,7 +252,7 @@ func (c *Caller) attempt(
 		}
 		if err := decode(&Response{Status: status, Header: resp.Header, Body: body, Received: received}); err != nil {
 			if isHTML(resp.Header, body) {
-				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: it is an HTML page: check base_url and proxy_url: %w", host, err)
+				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: it is an HTML page: check %s and proxy_url: %w", host, c.urlName, err)
 			}
 			return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: %w", host, err)
 		}
@@ -256,9 +263,9 @@ func (c *Caller) attempt(
 		}
 		return OutcomeEmpty, nil
 	case status >= 300 && status < 400:
-		return OutcomeRedirected, redirectError(host, resp)
+		return OutcomeRedirected, redirectError(host, c.urlName, resp)
 	default:
-		return outcomeOf(status), newStatusError(host, resp, received)
+		return outcomeOf(status), newStatusError(host, c.urlName, resp, received)
 	}
 }
 
@@ -270,12 +277,12 @@ func (c *Caller) observed(a Attempt) {
 
 // redirectError names only the host that the answer points to, because the rest
 // of a Location can carry anything.
-func redirectError(host string, resp *http.Response) error {
+func redirectError(host, urlField string, resp *http.Response) error {
 	to := "nowhere"
-	advice := "set base_url to the API's own address"
+	advice := "set " + urlField + " to the API's own address"
 	if location, err := resp.Location(); err == nil && location.Host != "" {
 		base := url.URL{Scheme: location.Scheme, Host: location.Host}
-		to, advice = location.Host, "if that is the API, set base_url to "+base.String()
+		to, advice = location.Host, "if that is the API, set "+urlField+" to "+base.String()
 	}
 	return fmt.Errorf("asking %s: status %d points to %s: %s: %w", host, resp.StatusCode, clean(to, 100), clean(advice, 200), ErrRedirect)
 }
