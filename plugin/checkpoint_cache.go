@@ -24,10 +24,16 @@ type cacheStore struct {
 	mgr    *service.Resources
 	label  string
 	prefix string // of the keys, with the scope
+
+	// decode fails for a value that is not a whole checkpoint.
+	decode func(value []byte) error
 }
 
 func newCacheStore(mgr *service.Resources, label, prefix, scope string) *cacheStore {
-	return &cacheStore{mgr: mgr, label: label, prefix: keyPart(prefix, true) + "." + keyPart(scope, false) + "."}
+	return &cacheStore{
+		mgr: mgr, label: label, prefix: keyPart(prefix, true) + "." + keyPart(scope, false) + ".",
+		decode: func(value []byte) error { _, err := history.DecodeCheckpoint(value); return err },
+	}
 }
 
 // key returns the key of a chat. It has only characters that files, Redis,
@@ -36,7 +42,7 @@ func (s *cacheStore) key(chat string) string { return s.prefix + keyPart(chat, f
 
 func keyPart(s string, dots bool) string {
 	var b strings.Builder
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_',
 			dots && (c == '.' || c == ':' || c == '/'):
@@ -61,14 +67,14 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 		if value, err = c.Get(ctx, s.key(chat)); err != nil {
 			return err
 		}
-		if _, torn := history.DecodeCheckpoint(value); torn == nil {
+		if torn := s.decode(value); torn == nil {
 			return nil
 		}
 		spare, err := c.Get(ctx, s.spare(chat))
 		if errors.Is(err, service.ErrKeyNotFound) {
 			return nil
 		}
-		if _, torn := history.DecodeCheckpoint(spare); err == nil && torn == nil {
+		if torn := s.decode(spare); err == nil && torn == nil {
 			value = spare
 		}
 		return err

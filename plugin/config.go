@@ -3,18 +3,14 @@
 package plugin
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 )
 
 // inputConfig is the configuration of the input, parsed and checked. Optional
@@ -40,17 +36,8 @@ type inputConfig struct {
 	preserveOrder    bool
 	maxBufferedPages int
 
-	requestsPerSecond float64
-	burst             int
-	rateLimit         string
-	timeout           time.Duration
-	backoff           apicall.Backoff
-
-	checkpointCache    string
-	checkpointCacheKey string
-	checkpointInterval time.Duration
-
-	transport http.RoundTripper
+	callConfig
+	checkpointConfig
 }
 
 // fieldReader reads fields and keeps the first error, which names the field.
@@ -82,10 +69,17 @@ func (r *fieldReader) duration(field string, least time.Duration) time.Duration 
 	return d
 }
 
-func (r *fieldReader) atLeast(field string, least int) int {
+func (r *fieldReader) positive(field string) int {
 	n := read(r, r.conf.FieldInt, field)
-	r.require(n >= least, "%s: want %d or more, got %d", field, least, n)
+	r.require(n >= 1, "%s: want 1 or more, got %d", field, n)
 	return n
+}
+
+// time reads what a field has as text.
+func (r *fieldReader) time(field, text string) time.Time {
+	t, err := time.Parse(time.RFC3339, text)
+	r.require(err == nil, "%s: want a time in RFC 3339, as in 2024-01-01T00:00:00Z, got %q", field, text)
+	return t
 }
 
 func (r *fieldReader) require(ok bool, format string, args ...any) {
@@ -97,27 +91,20 @@ func (r *fieldReader) require(ok bool, format string, args ...any) {
 func parseInputConfig(conf *service.ParsedConfig, mgr *service.Resources) (*inputConfig, error) {
 	r := &fieldReader{conf: conf}
 	c := &inputConfig{
-		baseURL:            read(r, conf.FieldString, fieldBaseURL),
-		scopeID:            read(r, conf.FieldString, fieldScopeID),
-		channelSecret:      read(r, conf.FieldString, fieldChannelSecret),
-		chats:              read(r, conf.FieldStringList, fieldChats),
-		pageSize:           read(r, conf.FieldInt, fieldPageSize),
-		lookback:           r.duration(fieldLookback, 0),
-		parallelChats:      r.atLeast(fieldParallelChats, 1),
-		checkpointLimit:    r.atLeast(fieldCheckpointLimit, 1),
-		preserveOrder:      read(r, conf.FieldBool, fieldPreserveOrder),
-		maxBufferedPages:   r.atLeast(fieldMaxBufferedPages, 1),
-		requestsPerSecond:  read(r, conf.FieldFloat, fieldRequestsPerSecond),
-		burst:              r.atLeast(fieldBurst, 1),
-		rateLimit:          r.text(fieldRateLimit),
-		timeout:            r.duration(fieldTimeout, time.Millisecond),
-		checkpointCache:    r.text(fieldCheckpointCache),
-		checkpointCacheKey: read(r, conf.FieldString, fieldCheckpointCacheKey),
-		checkpointInterval: r.duration(fieldCheckpointInterval, 0),
+		baseURL:          read(r, conf.FieldString, fieldBaseURL),
+		scopeID:          read(r, conf.FieldString, fieldScopeID),
+		channelSecret:    read(r, conf.FieldString, fieldChannelSecret),
+		chats:            read(r, conf.FieldStringList, fieldChats),
+		pageSize:         read(r, conf.FieldInt, fieldPageSize),
+		lookback:         r.duration(fieldLookback, 0),
+		parallelChats:    r.positive(fieldParallelChats),
+		checkpointLimit:  r.positive(fieldCheckpointLimit),
+		preserveOrder:    read(r, conf.FieldBool, fieldPreserveOrder),
+		maxBufferedPages: r.positive(fieldMaxBufferedPages),
+		callConfig:       r.call(),
+		checkpointConfig: r.checkpoint(inputName),
 	}
 	r.require(c.pageSize >= 1 && c.pageSize <= amojo.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, amojo.MaxLimit, c.pageSize)
-	r.require(c.requestsPerSecond >= 0 && !math.IsInf(c.requestsPerSecond, 0), "%s: want 0 or more, where 0 means no limit", fieldRequestsPerSecond)
-	r.require(c.checkpointCacheKey != "", "%s: want a prefix for the keys, as in %s", fieldCheckpointCacheKey, inputName)
 
 	if poll := r.text(fieldPollInterval); poll != "" {
 		c.pollSet = true
@@ -131,18 +118,7 @@ func parseInputConfig(conf *service.ParsedConfig, mgr *service.Resources) (*inpu
 		r.require(false, "%s: want %s or %s, got %q", fieldStartFrom, startOldest, startLatest, start)
 	}
 	if since := r.text(fieldSince); since != "" {
-		var err error
-		c.since, err = time.Parse(time.RFC3339, since)
-		r.require(err == nil, "%s: want a time in RFC 3339, as in 2024-01-01T00:00:00Z, got %q", fieldSince, since)
-	}
-	if r.err == nil {
-		b, err := conf.FieldBackOff(fieldBackoff)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", fieldBackoff, err)
-		}
-		c.backoff = apicall.Backoff{InitialInterval: b.InitialInterval, MaxInterval: b.MaxInterval, MaxElapsedTime: b.MaxElapsedTime}
-		r.require(b.InitialInterval > 0 && b.MaxInterval >= b.InitialInterval && b.MaxElapsedTime >= 0,
-			"%s: want an initial_interval above 0, a max_interval that is no less, and a max_elapsed_time of 0 or more", fieldBackoff)
+		c.since = r.time(fieldSince, since)
 	}
 	if r.err != nil {
 		return nil, r.err
@@ -151,13 +127,13 @@ func parseInputConfig(conf *service.ParsedConfig, mgr *service.Resources) (*inpu
 	if err := c.readChats(conf); err != nil {
 		return nil, err
 	}
-	if c.checkpointCache != "" && !mgr.HasCache(c.checkpointCache) {
-		return nil, fmt.Errorf("%s: there is no cache resource with the label %q: add it under cache_resources, or correct the label", fieldCheckpointCache, c.checkpointCache)
+	if err := c.checkCache(mgr); err != nil {
+		return nil, err
 	}
-	if c.rateLimit != "" && !mgr.HasRateLimit(c.rateLimit) {
-		return nil, fmt.Errorf("%s: there is no rate limit resource with the label %q: add it under rate_limit_resources, or correct the label", fieldRateLimit, c.rateLimit)
+	if err := c.finishCall(r, mgr, c.parallelChats); err != nil {
+		return nil, err
 	}
-	return c, c.readTransport(conf, r)
+	return c, nil
 }
 
 // readChats reads which chats there are to read.
@@ -190,28 +166,5 @@ func (c *inputConfig) readChats(conf *service.ParsedConfig) error {
 	if c.chatsInput, err = conf.FieldInput(fieldChatsInput); err != nil {
 		return fmt.Errorf("%s: %w", fieldChatsInput, err)
 	}
-	return nil
-}
-
-func (c *inputConfig) readTransport(conf *service.ParsedConfig, r *fieldReader) error {
-	tlsConf, enabled, err := conf.FieldTLSToggled(fieldTLS)
-	if err != nil {
-		return fmt.Errorf("%s: %w", fieldTLS, err)
-	}
-	var custom *tls.Config
-	if enabled {
-		custom = tlsConf
-	}
-	proxy := r.text(fieldProxyURL)
-	if r.err != nil {
-		return r.err
-	}
-	transport, err := apicall.NewTransport(proxy, custom)
-	if err != nil {
-		return fmt.Errorf("%s: %w", fieldProxyURL, err)
-	}
-	transport.MaxIdleConnsPerHost = max(transport.MaxIdleConnsPerHost, c.parallelChats)
-	transport.MaxIdleConns = max(transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
-	c.transport = transport
 	return nil
 }

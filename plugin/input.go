@@ -5,9 +5,7 @@ package plugin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
 	"sync"
 	"time"
 
@@ -44,7 +42,8 @@ type chatHistory struct {
 	reader  *history.Reader
 	scope   any // the scope id, boxed once for the metadata of all messages
 
-	start   sync.Once
+	start   sync.Once       // of Connect; of Close, where that comes first
+	idle    bool            // Close came first; read it after start
 	stopped context.Context // ends with Close
 	stop    context.CancelFunc
 	running sync.WaitGroup // the goroutines of Connect
@@ -63,28 +62,15 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	}
 	in.stopped, in.stop = context.WithCancel(context.Background())
 
-	limiter := apicall.NewLimiter(apicall.LimiterConfig{
-		RequestsPerSecond: conf.requestsPerSecond,
-		Burst:             conf.burst,
-		Shared:            sharedLimit(mgr, conf.rateLimit),
-	})
 	attempts := newAttemptLog(in.log)
-	callConf := apicall.Config{
-		HTTP:    &http.Client{Transport: conf.transport},
-		Limiter: limiter,
-		Timeout: conf.timeout,
-		Backoff: conf.backoff,
-		Observe: func(a apicall.Attempt) {
-			in.metrics.attempt(a)
-			attempts.observe(a)
-		},
-	}
+	callConf := conf.caller(mgr, func(a apicall.Attempt) {
+		in.metrics.attempt(a)
+		attempts.observe(a)
+	})
 	if in.client, err = in.newClient(callConf); err != nil {
 		return nil, err
 	}
-	// One attempt: a connection test wants an answer, not patience.
-	callConf.Backoff.MaxElapsedTime = 1
-	if in.probe, err = in.newClient(callConf); err != nil {
+	if in.probe, err = in.newClient(onlyOnce(callConf)); err != nil {
 		return nil, err
 	}
 
@@ -93,7 +79,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 		store = newCacheStore(mgr, conf.checkpointCache, conf.checkpointCacheKey, conf.scopeID)
 	}
 	in.reader, err = history.NewReader(history.Config{
-		Source:             &source{client: in.client, limiter: limiter, slow: conf.backoff.MaxInterval},
+		Source:             &source{client: in.client, limiter: callConf.Limiter, slow: conf.backoff.MaxInterval},
 		Store:              store,
 		Hooks:              in.hooks(),
 		PageSize:           max(2, conf.pageSize),
@@ -119,22 +105,6 @@ func (in *chatHistory) newClient(conf apicall.Config) (*amojo.Client, error) {
 		Secret:  in.conf.channelSecret,
 		Call:    apicall.New(conf),
 	})
-}
-
-// sharedLimit returns how the limiter asks a rate limit resource; nil without one.
-func sharedLimit(mgr *service.Resources, label string) func(context.Context) (time.Duration, error) {
-	if label == "" {
-		return nil
-	}
-	return func(ctx context.Context) (wait time.Duration, err error) {
-		if accessErr := mgr.AccessRateLimit(ctx, label, func(r service.RateLimit) { wait, err = r.Access(ctx) }); accessErr != nil {
-			err = accessErr
-		}
-		if err != nil {
-			return 0, fmt.Errorf("asking rate limit %q: %w", label, err)
-		}
-		return wait, nil
-	}
 }
 
 // Connect starts to read. What can be checked without the API was checked when
@@ -172,11 +142,12 @@ func (in *chatHistory) ReadBatch(ctx context.Context) (service.MessageBatch, ser
 	case err != nil:
 		return nil, nil, err
 	}
-	chat := any(b.Chat)
+	mint := mint{scope: in.scope, chat: b.Chat}
 	messages := make(service.MessageBatch, len(b.Items))
 	newest := int64(0)
 	for i := range b.Items {
-		messages[i] = newMessage(in.scope, chat, b.Items[i].Value.(*amojo.Item))
+		it := b.Items[i].Value.(*amojo.Item) //nolint:forcetypeassert // source puts nothing else there
+		messages[i] = mint.message(it)
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.delivered(len(messages), newest)
@@ -184,7 +155,7 @@ func (in *chatHistory) ReadBatch(ctx context.Context) (service.MessageBatch, ser
 		if err != nil && (ctx.Err() != nil || in.stopped.Err() != nil) {
 			// Rejected because everything is being stopped, not by the
 			// output: it has not been delivered.
-			return nil
+			return nil //nolint:nilerr // and nobody is left to hear of it
 		}
 		b.Ack()
 		return nil
@@ -194,11 +165,15 @@ func (in *chatHistory) ReadBatch(ctx context.Context) (service.MessageBatch, ser
 // Close stops reading and writes the last checkpoints.
 func (in *chatHistory) Close(ctx context.Context) error {
 	in.stop()
+	in.start.Do(func() { in.idle = true })
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	err := in.reader.Close(ctx)
 	in.running.Wait()
-	if in.conf.chatsInput != nil {
+	in.conf.transport.CloseIdleConnections()
+	// An input that nobody read from has not begun, and would never say that it has
+	// ended.
+	if in.conf.chatsInput != nil && !in.idle {
 		if closeErr := in.conf.chatsInput.Close(ctx); err == nil {
 			err = closeErr
 		}

@@ -3,9 +3,6 @@
 package plugin
 
 import (
-	"time"
-
-	"github.com/cenkalti/backoff/v4"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
@@ -16,31 +13,21 @@ const inputName = "kommo_chat_history"
 
 // The fields of the input. They are a public contract.
 const (
-	fieldBaseURL            = "base_url"
-	fieldScopeID            = "scope_id"
-	fieldChannelSecret      = "channel_secret"
-	fieldChats              = "chats"
-	fieldChatsInput         = "chats_input"
-	fieldChatID             = "chat_id"
-	fieldPageSize           = "page_size"
-	fieldPollInterval       = "poll_interval"
-	fieldStartFrom          = "start_from"
-	fieldSince              = "since"
-	fieldLookback           = "lookback"
-	fieldParallelChats      = "parallel_chats"
-	fieldCheckpointLimit    = "checkpoint_limit"
-	fieldPreserveOrder      = "preserve_order"
-	fieldMaxBufferedPages   = "max_buffered_pages"
-	fieldRequestsPerSecond  = "requests_per_second"
-	fieldBurst              = "burst"
-	fieldRateLimit          = "rate_limit"
-	fieldTimeout            = "timeout"
-	fieldBackoff            = "backoff"
-	fieldCheckpointCache    = "checkpoint_cache"
-	fieldCheckpointCacheKey = "checkpoint_cache_key"
-	fieldCheckpointInterval = "checkpoint_interval"
-	fieldProxyURL           = "proxy_url"
-	fieldTLS                = "tls"
+	fieldBaseURL          = "base_url"
+	fieldScopeID          = "scope_id"
+	fieldChannelSecret    = "channel_secret"
+	fieldChats            = "chats"
+	fieldChatsInput       = "chats_input"
+	fieldChatID           = "chat_id"
+	fieldPageSize         = "page_size"
+	fieldPollInterval     = "poll_interval"
+	fieldStartFrom        = "start_from"
+	fieldSince            = "since"
+	fieldLookback         = "lookback"
+	fieldParallelChats    = "parallel_chats"
+	fieldCheckpointLimit  = "checkpoint_limit"
+	fieldPreserveOrder    = "preserve_order"
+	fieldMaxBufferedPages = "max_buffered_pages"
 )
 
 const (
@@ -114,7 +101,7 @@ Each message has these, as far as the API gave them:
 				Secret(),
 			service.NewStringListField(fieldChats).
 				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them.").
-				Default([]string{}).
+				Default([]any{}). // not []string{}, which the lint rule below could not read
 				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
 			service.NewInputField(fieldChatsInput).
 				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read and delivered to its end, and rejected if that fails. A chat that is named again while it is being read is read once more after that. When this input ends, so does the whole, after the last chat.").
@@ -161,48 +148,15 @@ Each message has these, as far as the API gave them:
 				Default(100).
 				LintRule(`root = if this < 1 { "want 1 or more" }`).
 				Advanced(),
-			service.NewFloatField(fieldRequestsPerSecond).
-				Description("How many requests may be sent in a second, retries included. `0` means no limit of its own. Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.").
-				Default(5.0).
-				LintRule(`root = if this < 0 { "want 0 or more, where 0 means no limit" }`),
-			service.NewIntField(fieldBurst).
-				Description("How many requests may be sent at once after a quiet time.").
-				Default(1).
-				LintRule(`root = if this < 1 { "want 1 or more" }`).
-				Advanced(),
-			service.NewStringField(fieldRateLimit).
-				Description("The label of a `rate_limit` resource that is asked as well before each request: for a limit that several processes share. Such resources count in fixed windows, so grant at most half of what the API allows per window if it must never be exceeded, or keep `requests_per_second` low enough besides.").
-				Optional().
-				Advanced(),
-			service.NewDurationField(fieldTimeout).
-				Description("How long one attempt may take, from the moment the limiter grants it to the end of the answer.").
-				Default("30s").
-				Advanced(),
-			service.NewBackOffField(fieldBackoff, true, &backoff.ExponentialBackOff{
-				InitialInterval: 500 * time.Millisecond,
-				MaxInterval:     30 * time.Second,
-			}).
-				Description("How long to wait between attempts, with jitter. When `max_elapsed_time` has passed the chat counts as failed; one that failed, or that the API rejects, is tried again after `max_interval`.").
-				Advanced(),
-			service.NewStringField(fieldCheckpointCache).
-				Description("The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. Without it progress is kept in memory and lost at the end.").
-				Optional(),
-			service.NewStringField(fieldCheckpointCacheKey).
-				Description("The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`. Give each pipeline that reads the same chats into another place a prefix of its own.").
-				Default(inputName).
-				Advanced(),
-			service.NewDurationField(fieldCheckpointInterval).
-				Description("Acknowledged progress is written at most this often for each chat, and at every clean stop.").
-				Default("1s").
-				Advanced(),
-			service.NewStringField(fieldProxyURL).
-				Description("An HTTP or SOCKS5 proxy to reach the API through. Without it the environment's `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count.").
-				Optional().
-				Advanced().
-				Example("http://localhost:8080"),
-			service.NewTLSToggledField(fieldTLS),
-			service.NewAutoRetryNacksToggleField(),
 		).
+		Fields(callFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
+			"When `max_elapsed_time` has passed the chat counts as failed; one that failed, or that the API rejects, is tried again after `max_interval`.")...).
+		Fields(checkpointFields(inputName,
+			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. Without it progress is kept in memory and lost at the end.",
+			"The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`. Give each pipeline that reads the same chats into another place a prefix of its own.",
+			"Acknowledged progress is written at most this often for each chat, and at every clean stop.")...).
+		Fields(networkFields()...).
+		Field(service.NewAutoRetryNacksToggleField()).
 		LintRule(`root = [
   if !this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() == 0 { "there is no chat to read: list them in chats, or set chats_input to an input that names them" } else { deleted() },
   if this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() > 0 { "both chats and chats_input say what to read: remove one of them" } else { deleted() },

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+)
+
+// The fields that say how an API is called, of every input here. They are a
+// public contract.
+const (
+	fieldRequestsPerSecond = "requests_per_second"
+	fieldBurst             = "burst"
+	fieldRateLimit         = "rate_limit"
+	fieldTimeout           = "timeout"
+	fieldBackoff           = "backoff"
+	fieldProxyURL          = "proxy_url"
+	fieldTLS               = "tls"
+)
+
+// callFields returns the fields of the limits. What the API allows and what comes
+// of giving up differs from input to input.
+func callFields(requestsPerSecond, givingUp string) []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewFloatField(fieldRequestsPerSecond).
+			Description("How many requests may be sent in a second, retries included. `0` means no limit of its own. " + requestsPerSecond).
+			Default(5.0).
+			LintRule(`root = if this < 0 { "want 0 or more, where 0 means no limit" }`),
+		service.NewIntField(fieldBurst).
+			Description("How many requests may be sent at once after a quiet time.").
+			Default(1).
+			LintRule(`root = if this < 1 { "want 1 or more" }`).
+			Advanced(),
+		service.NewStringField(fieldRateLimit).
+			Description("The label of a `rate_limit` resource that is asked as well before each request: for a limit that several processes share. Such resources count in fixed windows, so grant at most half of what the API allows per window if it must never be exceeded, or keep `requests_per_second` low enough besides.").
+			Optional().
+			Advanced(),
+		service.NewDurationField(fieldTimeout).
+			Description("How long one attempt may take, from the moment the limiter grants it to the end of the answer.").
+			Default("30s").
+			Advanced(),
+		service.NewBackOffField(fieldBackoff, true, &backoff.ExponentialBackOff{
+			InitialInterval: 500 * time.Millisecond,
+			MaxInterval:     30 * time.Second,
+		}).
+			Description("How long to wait between attempts, with jitter. " + givingUp).
+			Advanced(),
+	}
+}
+
+// networkFields returns the fields of the connection.
+func networkFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewStringField(fieldProxyURL).
+			Description("An HTTP or SOCKS5 proxy to reach the API through. Without it the environment's `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` count.").
+			Optional().
+			Advanced().
+			Example("http://localhost:8080"),
+		service.NewTLSToggledField(fieldTLS),
+	}
+}
+
+// callConfig is how an API is called.
+type callConfig struct {
+	requestsPerSecond float64
+	burst             int
+	rateLimit         string
+	timeout           time.Duration
+	backoff           apicall.Backoff
+	transport         *http.Transport
+}
+
+// call reads what can be checked by itself; finishCall does the rest.
+func (r *fieldReader) call() callConfig {
+	c := callConfig{
+		requestsPerSecond: read(r, r.conf.FieldFloat, fieldRequestsPerSecond),
+		burst:             r.positive(fieldBurst),
+		rateLimit:         r.text(fieldRateLimit),
+		timeout:           r.duration(fieldTimeout, time.Millisecond),
+	}
+	r.require(c.requestsPerSecond >= 0 && !math.IsInf(c.requestsPerSecond, 0), "%s: want 0 or more, where 0 means no limit", fieldRequestsPerSecond)
+	if b := read(r, r.conf.FieldBackOff, fieldBackoff); b != nil {
+		c.backoff = apicall.Backoff{InitialInterval: b.InitialInterval, MaxInterval: b.MaxInterval, MaxElapsedTime: b.MaxElapsedTime}
+		r.require(b.InitialInterval > 0 && b.MaxInterval >= b.InitialInterval && b.MaxElapsedTime >= 0,
+			"%s: want an initial_interval above 0, a max_interval that is no less, and a max_elapsed_time of 0 or more", fieldBackoff)
+	}
+	return c
+}
+
+// finishCall looks for the rate limit resource, and makes the transport for this many
+// calls side by side.
+func (c *callConfig) finishCall(r *fieldReader, mgr *service.Resources, parallel int) error {
+	if c.rateLimit != "" && !mgr.HasRateLimit(c.rateLimit) {
+		return fmt.Errorf("%s: there is no rate limit resource with the label %q: add it under rate_limit_resources, or correct the label", fieldRateLimit, c.rateLimit)
+	}
+	tlsConf, enabled, err := r.conf.FieldTLSToggled(fieldTLS)
+	if err != nil {
+		return fmt.Errorf("%s: %w", fieldTLS, err)
+	}
+	var custom *tls.Config
+	if enabled {
+		custom = tlsConf
+	}
+	proxy := r.text(fieldProxyURL)
+	if r.err != nil {
+		return r.err
+	}
+	transport, err := apicall.NewTransport(proxy, custom)
+	if err != nil {
+		return fmt.Errorf("%s: %w", fieldProxyURL, err)
+	}
+	transport.MaxIdleConnsPerHost = max(transport.MaxIdleConnsPerHost, parallel)
+	transport.MaxIdleConns = max(transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
+	c.transport = transport
+	return nil
+}
+
+// caller returns how calls are made. All calls of an input share its limiter.
+func (c *callConfig) caller(mgr *service.Resources, observe func(apicall.Attempt)) apicall.Config {
+	return apicall.Config{
+		HTTP: &http.Client{Transport: c.transport},
+		Limiter: apicall.NewLimiter(apicall.LimiterConfig{
+			RequestsPerSecond: c.requestsPerSecond,
+			Burst:             c.burst,
+			Shared:            sharedLimit(mgr, c.rateLimit),
+		}),
+		Timeout: c.timeout,
+		Backoff: c.backoff,
+		Observe: observe,
+	}
+}
+
+// onlyOnce makes calls that try once: a connection test wants an answer, not
+// patience.
+func onlyOnce(conf apicall.Config) apicall.Config {
+	conf.Backoff.MaxElapsedTime = 1
+	return conf
+}
+
+// sharedLimit returns how the limiter asks a rate limit resource; nil without one.
+func sharedLimit(mgr *service.Resources, label string) func(context.Context) (time.Duration, error) {
+	if label == "" {
+		return nil
+	}
+	return func(ctx context.Context) (wait time.Duration, err error) {
+		if accessErr := mgr.AccessRateLimit(ctx, label, func(r service.RateLimit) { wait, err = r.Access(ctx) }); accessErr != nil {
+			err = accessErr
+		}
+		if err != nil {
+			return 0, fmt.Errorf("asking rate limit %q: %w", label, err)
+		}
+		if wait > 0 {
+			// In the last millisecond of its window redis says that there
+			// is 0 to wait, which reads as a grant. Who slept exactly as
+			// long as it was told asks just then.
+			wait += time.Millisecond
+		}
+		return wait, nil
+	}
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"sync/atomic"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+)
+
+// callMetrics are the metrics of the requests, of every input here. Their names
+// are a public contract: that of the input, and what follows it.
+type callMetrics struct {
+	requests        *service.MetricCounter
+	requestDuration *service.MetricTimer
+	limiterWait     *service.MetricTimer
+	throttled       *service.MetricCounter
+
+	counted *atomic.Int64 // requests
+}
+
+func newCallMetrics(m *service.Metrics, input string) callMetrics {
+	cm := callMetrics{
+		requests:        m.NewCounter(input+"_requests_total", "outcome"),
+		requestDuration: m.NewTimer(input + "_request_duration_ns"),
+		limiterWait:     m.NewTimer(input + "_limiter_wait_ns"),
+		throttled:       m.NewCounter(input + "_throttled_total"),
+		counted:         &atomic.Int64{},
+	}
+	// Present from the start, so that an alert on them is never without data.
+	for _, o := range apicall.Outcomes() {
+		cm.requests.Incr(0, string(o))
+	}
+	cm.throttled.Incr(0)
+	return cm
+}
+
+func (m *callMetrics) attempt(a apicall.Attempt) {
+	m.counted.Add(1)
+	m.requests.Incr(1, string(a.Outcome))
+	m.requestDuration.Timing(a.Duration.Nanoseconds())
+	m.limiterWait.Timing(a.LimiterWait.Nanoseconds())
+	if a.Throttled {
+		m.throttled.Incr(1)
+	}
+}

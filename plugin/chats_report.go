@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/listing"
+)
+
+// hooks turns what the lister tells into log lines.
+func (in *chatList) hooks(store *cacheStore) listing.Hooks {
+	return listing.Hooks{
+		Corrupt: func(name string, err error) {
+			in.metrics.checkpointErrors.Incr(1)
+			in.log.Errorf("Checkpoint %s can't be read, so its chats are delivered again: %v", store.key(name), err)
+		},
+		Restarted: func(name string) {
+			in.log.Warnf("Checkpoint %s was made for other origins or a later updated_since, so the listing starts over", store.key(name))
+		},
+		Refuted: func() {
+			in.log.Warn("The API does not list the talks updated last first, as it did before: all chats are listed that were updated since the last whole listing, and from now on each listing is whole")
+		},
+		Loose: func() {
+			in.log.Warn("The API lists in an order that changes from request to request, so a listing can miss a chat until it is updated again")
+		},
+		Odd: func(entries int) {
+			if entries > in.odd {
+				in.odd = entries
+				in.log.Warnf("The list holds %s no chat; left out", plural(entries, "entry that names", "entries that name"))
+			}
+		},
+	}
+}
+
+// reportProgress tells how far a run is that has an end.
+func (in *chatList) reportProgress() {
+	now := time.Now()
+	if in.conf.pollInterval > 0 || in.ended || now.Sub(in.reported) < progressEvery {
+		return
+	}
+	in.reported = now
+	in.log.Infof("%s listed so far, with %s", plural(in.listed, "chat", "chats"), plural(int(in.metrics.counted.Load()), "request", "requests"))
+}
+
+func (in *chatList) warnStalled() {
+	in.log.Warnf("%d chats are out and none was acknowledged for %s. As chats_input this waits for long chats to be read, which is fine; otherwise the usual cause is an output that batches by count without a period: give its batching a period",
+		in.lister.Stats().Unacked, stalledAfter)
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kommo-connect/kommo-connect/plugin/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/listing"
+)
+
+// chatsSource gives the lister the pages of the CRM API.
+type chatsSource struct {
+	client *crm.Client
+	list   crm.Source
+}
+
+// Page implements listing.Source.
+func (s *chatsSource) Page(ctx context.Context, page, limit int) (listing.Page, error) {
+	got, err := s.client.List(ctx, s.list, page, limit)
+	if err != nil {
+		return listing.Page{}, err
+	}
+	rows := make([]listing.Row, len(got.Entries))
+	for i := range got.Entries {
+		e := &got.Entries[i]
+		rows[i] = listing.Row{
+			Key: e.ID.Text, Chat: e.ChatID, Origin: e.Origin,
+			Updated: e.UpdatedAt, Created: e.CreatedAt, Serial: e.ID.Number, Value: e,
+		}
+	}
+	return listing.Page{Rows: rows, More: got.More, Date: got.Date}, nil
+}
+
+// chatsStore gives the lister the checkpoint cache.
+type chatsStore struct{ *cacheStore }
+
+// Load implements listing.Store.
+func (s chatsStore) Load(ctx context.Context, name string) ([]byte, error) {
+	value, err := s.cacheStore.Load(ctx, name)
+	if errors.Is(err, history.ErrNoCheckpoint) {
+		return nil, nil
+	}
+	return value, err
+}

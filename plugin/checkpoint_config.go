@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+// The fields that say where progress is kept, of every input here. They are a
+// public contract.
+const (
+	fieldCheckpointCache    = "checkpoint_cache"
+	fieldCheckpointCacheKey = "checkpoint_cache_key"
+	fieldCheckpointInterval = "checkpoint_interval"
+)
+
+// checkpointFields returns those fields, with what they mean for an input.
+func checkpointFields(input, cache, key, interval string) []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewStringField(fieldCheckpointCache).
+			Description(cache).
+			Optional(),
+		service.NewStringField(fieldCheckpointCacheKey).
+			Description(key).
+			Default(input).
+			Advanced(),
+		service.NewDurationField(fieldCheckpointInterval).
+			Description(interval).
+			Default("1s").
+			Advanced(),
+	}
+}
+
+// checkpointConfig is where progress is kept.
+type checkpointConfig struct {
+	checkpointCache    string
+	checkpointCacheKey string
+	checkpointInterval time.Duration
+}
+
+func (r *fieldReader) checkpoint(input string) checkpointConfig {
+	c := checkpointConfig{
+		checkpointCache:    r.text(fieldCheckpointCache),
+		checkpointCacheKey: read(r, r.conf.FieldString, fieldCheckpointCacheKey),
+		checkpointInterval: r.duration(fieldCheckpointInterval, 0),
+	}
+	r.require(c.checkpointCacheKey != "", "%s: want a prefix for the keys, as in %s", fieldCheckpointCacheKey, input)
+	return c
+}
+
+// checkCache looks for the cache resource.
+func (c *checkpointConfig) checkCache(mgr *service.Resources) error {
+	if c.checkpointCache != "" && !mgr.HasCache(c.checkpointCache) {
+		return fmt.Errorf("%s: there is no cache resource with the label %q: add it under cache_resources, or correct the label", fieldCheckpointCache, c.checkpointCache)
+	}
+	return nil
+}

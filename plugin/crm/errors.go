@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package crm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+)
+
+// RefusedError is a 4xx other than 429: the API will not list for this token,
+// this account or this address until somebody changes something.
+type RefusedError struct {
+	Source Source
+	Page   int
+	Err    *apicall.StatusError
+}
+
+// Error says what to do (chats-api.md, Finding chats, row "limits").
+func (e *RefusedError) Error() string {
+	text := fmt.Sprintf("listing %s, page %d: %s refuses it with status %d", e.Source, e.Page, e.Err.Host, e.Err.Status)
+	if e.Err.Body != "" {
+		text += " (" + e.Err.Body + ")"
+	}
+	switch {
+	case e.Err.Status == http.StatusUnauthorized:
+		return text + ": access_token has expired, was revoked or belongs to another account:" +
+			" put a new one in and restart, and use a long-lived token, as others last a day"
+	case e.Err.Status == http.StatusPaymentRequired:
+		return text + ": check that the account is paid for, and that its tariff includes the API"
+	case e.Err.Status == http.StatusForbidden && e.Err.HTML:
+		return text + ": this address may be blocked for overload, so wait, lower requests_per_second," +
+			" or ask the vendor to unblock it"
+	case e.Err.Status == http.StatusForbidden && e.Source == ContactChats:
+		return text + ": the user of access_token lacks a right: contact_chats needs an administrator's token"
+	case e.Err.Status == http.StatusForbidden:
+		return text + ": the user of access_token lacks a right: use an administrator's token"
+	case e.Err.Status == http.StatusNotFound:
+		return text + ": check that api_url is the account's address, as in https://example.kommo.com"
+	}
+	return text + ": check api_url and page_size"
+}
+
+// Unwrap returns the [apicall.StatusError].
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+func explain(ctx context.Context, from Source, page int, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return ctx.Err()
+	}
+	var status *apicall.StatusError
+	if errors.As(err, &status) && status.Status >= 400 && status.Status < 500 && status.Status != http.StatusTooManyRequests {
+		return &RefusedError{Source: from, Page: page, Err: status}
+	}
+	return fmt.Errorf("listing %s, page %d: %w", from, page, err)
+}

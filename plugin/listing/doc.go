@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package listing finds out which chats are new or changed since the last
+// listing, from a list that has pages, that changes while it is read, and whose
+// order nobody documents. It knows nothing of HTTP or Benthos.
+//
+// # What holds a listing together
+//
+// Pages are numbered from the front, so whatever is added to, taken from or
+// moved within the part that was read shifts all that follows. Consecutive pages
+// therefore overlap by at least one row (window), and a page counts only if it
+// has a row of the page before, unchanged (pass). Rows that have not changed keep
+// their order among themselves in any list that is sorted by its rows' own
+// values, so all of them are seen. A row that changes may move; what moves
+// towards the end is met there, and what moves to the front is met when, after
+// the last page, the front is read once more up to the first row that was there
+// before (lister).
+//
+// # What is new
+//
+// Of a list whose rows tell when they were updated (updates) everything is new
+// that is newer than the watermark, or as new and not yet named. The watermark
+// moves only when a whole listing has been named, and only to what was settled
+// when that listing began: it trails the server's clock, because a row can appear
+// late, and can change again within the second that it shows. This is right for
+// any order.
+//
+// Of a list without such times (firsts) a chat is new that was never named.
+//
+// # When reading may stop early
+//
+// In a list that is sorted by its rows' updates, the latest first, nothing new
+// follows what is older than the watermark. This is assumed only once a whole
+// listing has shown it, in a way that no order by age could, and it is looked at
+// again in every page and in a whole listing a day (order). If it turns out wrong
+// the watermark goes back to that of the last whole listing.
+//
+// # What a checkpoint promises
+//
+// It covers what was acknowledged without a gap. It is written at any time: in
+// the middle of a listing it holds the place too, as rows to find again.
+package listing

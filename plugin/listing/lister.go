@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listing
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxFronts bounds how often the front is read again at the end of one listing.
+// It takes more than one time only if what came to the front meanwhile fills more
+// than a page.
+const maxFronts = 10
+
+// Config configures a [Lister].
+type Config struct {
+	// Source gives the pages.
+	Source Source
+	// Name begins the names of the values in Store. Required.
+	Name string
+	// Store keeps checkpoints. nil: nothing is kept.
+	Store Store
+	// PageSize is how many rows to ask for at a time. It must be 1 or more; in rare
+	// places up to 25 are asked for where it is less.
+	PageSize int
+	// Origins are the only ones of interest. None: all are.
+	Origins []string
+	// Since leaves out what was updated before. Zero: nothing.
+	Since time.Time
+	// Once says that the rows tell nothing of updates: a chat is named once.
+	Once bool
+	// Hooks are told of what needs a person's attention.
+	Hooks Hooks
+}
+
+// Hooks are told of what needs a person's attention. Each may be nil.
+type Hooks struct {
+	// Corrupt is told of a checkpoint that can't be read. Its chats are named again.
+	Corrupt func(name string, err error)
+	// Restarted is told that the checkpoint was made for other origins, or for a
+	// later Since, and is not used.
+	Restarted func(name string)
+	// Refuted is told that the list is not sorted by update after all.
+	Refuted func()
+	// Loose is told that the list has no lasting order, so that a listing can miss a
+	// row.
+	Loose func()
+	// Odd is told, at the end of a listing, how many rows in it name no chat.
+	Odd func(rows int)
+}
+
+// Batch is what one request brought.
+type Batch struct {
+	// Rows name the chats that are new or changed. There may be none.
+	Rows []Row
+	// Done says that the listing is complete. The next call of Next begins another.
+	Done bool
+
+	lister *Lister
+	flight *flight
+}
+
+// Ack says that all Rows were delivered. Further calls do nothing.
+func (b *Batch) Ack() { b.lister.ack(b.flight) }
+
+// Lister lists chats again and again. Next is for one goroutine at a time, as is
+// Save; everything else may be called at any time.
+type Lister struct {
+	conf    Config
+	origins map[string]struct{} // nil: all
+	loaded  int                 // values that were read from Store
+
+	// Of the listing that is under way; only Next uses these.
+	updates  updates
+	pass     pass
+	front    []mark // the first page of this pass: rows that stay in front unless they change
+	expected []mark // the same of the pass before; nil in the first pass
+	fronts   int    // how often the front was read again
+	place    *place // in the first pass
+	odd      int    // rows that name no chat
+	warned   bool   // that the list has no lasting order
+
+	mu      sync.Mutex
+	flights flights
+	firsts  firsts
+	acked   state
+	dirty   bool // acked is not saved
+	moved   time.Time
+}
+
+// New returns a Lister that has not looked into its Store yet.
+func New(conf Config) *Lister {
+	l := &Lister{conf: conf, moved: time.Now()}
+	l.conf.Origins = slices.Compact(slices.Sorted(slices.Values(conf.Origins)))
+	for _, o := range l.conf.Origins {
+		if l.origins == nil {
+			l.origins = map[string]struct{}{}
+		}
+		l.origins[o] = struct{}{}
+	}
+	l.updates.stamps = map[string]stamp{}
+	l.acked.stamps = map[string]stamp{}
+	if !conf.Since.IsZero() {
+		l.updates.since = conf.Since.Unix()
+	}
+	l.startOver()
+	return l
+}
+
+// Next makes one request and returns what it brought. After an error the same is
+// asked for again; nothing is lost by it.
+//
+// The first call reads the Store. An error of that is a [*StoreError].
+func (l *Lister) Next(ctx context.Context) (*Batch, error) {
+	if err := l.load(ctx); err != nil {
+		return nil, err
+	}
+	number, limit := window(l.pass.covered, l.conf.PageSize)
+	page, err := l.conf.Source.Page(ctx, number, limit)
+	if err != nil {
+		return nil, err
+	}
+	offset := (number - 1) * limit
+	rows, ended, used, err := l.pass.take(offset, limit, l.conf.PageSize, page)
+	if err != nil {
+		l.startOver()
+		return nil, err
+	}
+	if l.pass.loose && !l.warned {
+		l.warned = true
+		call(l.conf.Hooks.Loose)
+	}
+	b := &Batch{lister: l, flight: &flight{}}
+	if !used {
+		l.send(b)
+		return b, nil
+	}
+	if !l.conf.Once && l.updates.page(page) {
+		l.startOver()
+		call(l.conf.Hooks.Refuted)
+		l.send(b)
+		return b, nil
+	}
+
+	now := page.Date.Unix()
+	if offset == 0 {
+		l.keepFront(page.Rows, now)
+	}
+	if l.fronts > 0 {
+		var met bool
+		rows, met = l.ahead(rows)
+		ended = ended || met
+	}
+	l.choose(b, rows, now)
+	if ended || !l.conf.Once && l.updates.enough(page) {
+		b.Done = l.endPass()
+	} else if l.fronts == 0 {
+		l.keepPlace()
+	}
+	l.send(b)
+	return b, nil
+}
+
+// keepFront remembers the first page. Rows that could still change without
+// showing it don't count, unless there are no others: one of them may move to the
+// front and look as before.
+func (l *Lister) keepFront(rows []Row, now int64) {
+	l.front = nil
+	for _, least := range []int64{unsure, math.MinInt32} {
+		for i := range rows {
+			if rows[i].Updated <= now-least {
+				l.front = append(l.front, markOf(&rows[i]))
+			}
+		}
+		if len(l.front) > 0 {
+			return
+		}
+	}
+}
+
+// ahead returns the rows before the first that was in front when the front was
+// read last, and whether there is one: nothing behind it has come to the front
+// since.
+func (l *Lister) ahead(rows []Row) ([]Row, bool) {
+	for i := range rows {
+		if slices.Contains(l.expected, markOf(&rows[i])) {
+			return rows[:i], true
+		}
+	}
+	return rows, false
+}
+
+// choose puts the rows into the batch that have to be named.
+func (l *Lister) choose(b *Batch, rows []Row, now int64) {
+	if l.conf.Once {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+	}
+	for i := range rows {
+		r := &rows[i]
+		if r.Chat == "" {
+			l.odd++
+			continue
+		}
+		if _, ok := l.origins[r.Origin]; !ok && l.origins != nil {
+			continue
+		}
+		if l.conf.Once {
+			if id := chatIDOf(r.Chat); l.firsts.wanted(id) {
+				b.flight.chats = append(b.flight.chats, id)
+				b.Rows = append(b.Rows, *r)
+			}
+			continue
+		}
+		if r.Key == "" {
+			r.Key = r.Chat
+		}
+		name, remember := l.updates.wanted(r, now)
+		if remember != nil {
+			b.flight.remember = append(b.flight.remember, *remember)
+		}
+		if name {
+			b.Rows = append(b.Rows, *r)
+		}
+	}
+	if !l.conf.Once {
+		l.updates.bounds().prune(l.updates.stamps)
+	}
+}
+
+// keepPlace notes how far the first pass is.
+func (l *Lister) keepPlace() {
+	u := &l.updates
+	l.place = &place{
+		started: u.started, whole: u.whole, newest: u.newest, order: u.order,
+		covered: l.pass.covered, loose: l.pass.loose, marks: lastMarks(l.pass.marks), front: lastMarks(l.front),
+	}
+}
+
+// endPass reports whether the listing is complete. If it took more than one page
+// something may have moved to the front before it was read, so the front is read
+// again then.
+func (l *Lister) endPass() bool {
+	if l.pass.pages > 1 && !l.pass.loose && l.fronts < maxFronts {
+		l.fronts++
+		l.expected, l.front = l.front, nil
+		l.pass = pass{}
+		return false
+	}
+	if !l.conf.Once {
+		l.updates.end(l.pass.loose)
+	}
+	if l.odd > 0 && l.conf.Hooks.Odd != nil {
+		l.conf.Hooks.Odd(l.odd)
+	}
+	l.startOver()
+	return true
+}
+
+// startOver goes back to the front, to begin a listing.
+func (l *Lister) startOver() {
+	l.updates.begin()
+	l.pass = pass{}
+	l.front, l.expected, l.fronts, l.place, l.odd = nil, nil, 0, nil, 0
+}
+
+// send lets the checkpoint follow a batch.
+func (l *Lister) send(b *Batch) {
+	f := b.flight
+	f.rows = len(b.Rows)
+	f.acked = f.rows == 0
+	u := &l.updates
+	f.after = &progress{
+		bounds: u.bounds(), swept: u.swept, sweptAt: u.sweptAt, newestFirst: u.newestFirst, place: l.place,
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.flights.rows == 0 {
+		l.moved = time.Now()
+	}
+	l.advance(l.flights.add(f))
+}
+
+func (l *Lister) ack(f *flight) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !f.acked {
+		l.moved = time.Now()
+		l.firsts.acked(f.chats)
+	}
+	l.advance(l.flights.ack(f))
+}
+
+// advance moves the checkpoint. Caller holds mu.
+func (l *Lister) advance(done []*flight) {
+	for _, f := range done {
+		if l.acked.advance(f) {
+			l.dirty = true
+		}
+	}
+}
+
+// Stats are figures of a Lister for those who report on it.
+type Stats struct {
+	// Unacked is how many rows were returned and not acknowledged.
+	Unacked int
+	// Moved is when a row was last acknowledged, or returned with none else out.
+	Moved time.Time
+}
+
+// Stats returns the figures of now.
+func (l *Lister) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{Unacked: l.flights.rows, Moved: l.moved}
+}
+
+func call(hook func()) {
+	if hook != nil {
+		hook()
+	}
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listing
+
+import (
+	"context"
+	"time"
+)
+
+// Source gives pages of the list. page counts from 1; a page holds the rows from
+// (page-1)*limit on, at most limit, and none if that is behind the last. It is
+// called again after an error.
+type Source interface {
+	Page(ctx context.Context, page, limit int) (Page, error)
+}
+
+// Page is a page of the list.
+type Page struct {
+	Rows []Row
+	More bool      // the list says that another page follows
+	Date time.Time // the server's time of the answer
+}
+
+// Row is a row of the list.
+type Row struct {
+	// Key is what the row is known by, and unique in the list. A row without one
+	// is not told from others like it.
+	Key string
+	// Chat is the chat that the row names; "" if it names none.
+	Chat string
+	// Origin is where the chat comes from; "" if the row does not say.
+	Origin string
+	// Updated and Created are Unix times in seconds, 0 if the row does not say.
+	Updated, Created int64
+	// Serial is a number that the list gives to its rows as they are made, the
+	// later ones higher; 0 if there is none.
+	Serial int64
+	// Value is the caller's, and passed through.
+	Value any
+}
+
+// Store keeps checkpoints across restarts. Load returns nil and no error for a
+// name under which nothing is kept, and a value that is not nil, though perhaps
+// empty, for any other. Neither is called twice at once.
+type Store interface {
+	Load(ctx context.Context, name string) ([]byte, error)
+	Save(ctx context.Context, name string, value []byte) error
+}

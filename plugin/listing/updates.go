@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package listing
+
+import "math"
+
+const (
+	// settle is how far, in s, the watermark stays behind the server's clock. A row
+	// can become visible that much later than its update says: because it was
+	// written in a long transaction, is read from a copy of the database, or because
+	// the server has several clocks.
+	settle = 120
+
+	// unsure is how long, in s, a row can change again without its update showing
+	// it, as that has no finer resolution than a second.
+	unsure = 3
+)
+
+// stamp is a row that was named.
+type stamp struct {
+	Updated int64
+	// Unsure says that the row could still change within the second of its update
+	// when it was read. The next listing names it again.
+	Unsure bool
+	// round is the listing that named it; 0 for one of an earlier run.
+	round int
+}
+
+type keyedStamp struct {
+	Key string
+	stamp
+}
+
+// updates decides what is new in a list whose rows tell when they were updated.
+type updates struct {
+	since int64 // rows updated before are of no interest
+
+	// watermark is a time before which everything was named, 0 before the first
+	// whole listing. stamps are the rows named since then.
+	watermark int64
+	stamps    map[string]stamp
+
+	// swept is what the watermark was after the last whole listing, begun at
+	// sweptAt, which is right whatever the order. newestFirst is whether it has shown
+	// that order.
+	swept, sweptAt int64
+	newestFirst    bool
+
+	// Of the listing that is under way:
+	round   int
+	started int64 // the server's time of its first answer; 0 before
+	whole   bool  // it reads to the end
+	newest  int64 // the latest update in it
+	order   order
+	named   named
+}
+
+// begin starts a listing, or starts it over.
+func (u *updates) begin() {
+	u.round++
+	u.started, u.newest, u.order, u.named = 0, 0, order{}, named{}
+}
+
+// page looks at a page as a whole, before its rows. It reports whether the order
+// turned out to be another one than it was taken for; the listing has to start
+// over then.
+func (u *updates) page(got Page) (refuted bool) {
+	now := got.Date.Unix()
+	if u.started == 0 {
+		u.started = now
+		u.whole = !u.newestFirst || now-u.sweptAt >= sweepEvery || now < u.sweptAt
+	}
+	for i := range got.Rows {
+		u.newest = max(u.newest, got.Rows[i].Updated)
+	}
+	u.order.look(got.Rows, u.started-settle)
+	if u.newestFirst && u.order.Broken {
+		u.newestFirst = false
+		u.watermark = u.swept
+		return true
+	}
+	return false
+}
+
+// enough says whether nothing of interest follows a page.
+func (u *updates) enough(got Page) bool {
+	if u.whole {
+		return false
+	}
+	for i := range got.Rows {
+		if at := got.Rows[i].Updated; at < max(u.watermark, u.since) && at < u.started-settle {
+			return true
+		}
+	}
+	return false
+}
+
+// wanted reports whether a row has to be named, and what to remember of it when
+// that is acknowledged; nil if nothing.
+func (u *updates) wanted(r *Row, now int64) (name bool, remember *keyedStamp) {
+	if r.Updated == 0 {
+		// Nobody can tell if it changed.
+		return u.named.add(r.Chat, math.MaxInt64), nil
+	}
+	if r.Updated < u.since || r.Updated < u.watermark {
+		return false, nil
+	}
+	if old, ok := u.stamps[r.Key]; ok {
+		if old.Updated > r.Updated {
+			return false, nil // an old copy
+		}
+		if old.Updated == r.Updated && (!old.Unsure || old.round == u.round) {
+			return false, nil
+		}
+	}
+	s := stamp{
+		Updated: r.Updated,
+		// One from the far future comes from a clock that means nothing.
+		Unsure: r.Updated > now-unsure && r.Updated < now+settle,
+		round:  u.round,
+	}
+	u.stamps[r.Key] = s
+	return u.named.add(r.Chat, r.Updated), &keyedStamp{r.Key, s}
+}
+
+// bounds says which stamps are still needed.
+type bounds struct {
+	// watermark: what was updated before it is not named anyway.
+	watermark int64
+	// floor is what the watermark will be at least when the listing has ended. What
+	// this listing itself has named before it is done with; what an earlier one has
+	// named may not have come up yet.
+	floor int64
+	round int
+}
+
+func (u *updates) bounds() bounds {
+	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started-settle)), u.round}
+}
+
+// prune forgets stamps that are not needed any more.
+func (b bounds) prune(stamps map[string]stamp) {
+	for key, s := range stamps {
+		if s.Updated < b.watermark || s.Updated < b.floor && s.round == b.round {
+			delete(stamps, key)
+		}
+	}
+}
+
+// end moves the watermark, as all of the listing has been named.
+func (u *updates) end(loose bool) {
+	u.watermark = u.bounds().floor
+	if u.whole {
+		u.swept, u.sweptAt = u.watermark, u.started
+		u.newestFirst = !loose && u.order.newestFirst(u.newestFirst)
+	}
+	u.bounds().prune(u.stamps)
+}
