@@ -517,3 +517,58 @@ func TestPass_TimesOutOfOrder(t *testing.T) {
 		requireStayed(t, before, m.ids("a"), got)
 	})
 }
+
+// The oldest entries have no identity, and messages arrive at every request:
+// there is something to recognise all the same.
+func TestPass_EndsWithoutIdentityInAGrowingChat(t *testing.T) {
+	for nulls := 1; nulls < 4; nulls++ {
+		for n := 30; n < 60; n++ {
+			m := newModel()
+			m.fillQuickly("a", n, 700)
+			items := m.chats["a"]
+			for i := range nulls {
+				items[n-1-i].ID = ""
+			}
+			want := withoutNulls(m.ids("a"))
+			m.before = func(string) {
+				if m.requests < 40 {
+					m.fillQuickly("a", 1, 700)
+				}
+			}
+			got, _, err := run(m, 6, 2, nil)
+			require.NoError(t, err)
+			require.Equal(t, want, got[:len(want)])
+		}
+	}
+}
+
+func TestPass_ServerThatRepeatsAnItem(t *testing.T) {
+	for _, n := range []int{3, 4, 30, 100} {
+		m := newModel()
+		m.fillQuickly("a", n, 700)
+		m.chats["a"] = slices.Insert(m.chats["a"], 2, m.chats["a"][0], m.chats["a"][1])
+		want := m.ids("a")
+		want = append(want[:n-2:n-2], want[n:]...)
+		got, _, err := run(m, 5, 4, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// New messages without a time are no old ones.
+func TestReader_NewMessagesWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 30, 700)
+		g := newRig(t, m, func(c *Config) { c.Poll = time.Minute }).start("a")
+		g.drain(10 * time.Second)
+		m.change(func() {
+			for range 12 {
+				m.put("a", 0, 0)
+			}
+		})
+		got, _ := g.drain(10 * time.Minute)
+		assert.Equal(t, m.ids("a")[30:], got["a"])
+		g.close()
+	})
+}

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
+)
+
+// Faults after which the same request works: nothing is lost, nothing is repeated,
+// and one line says what happened.
+func TestInput_TransientFaultsLoseNothing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fault   sandbox.Fault
+		outcome string
+		log     string
+	}{
+		"500":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500}, "server_error", "500 Internal Server Error"},
+		"502 as HTML":  {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 502}, "server_error", "502 Bad Gateway (an HTML page)"},
+		"503":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 503, Body: sandbox.BodyEmpty}, "server_error", "503 Service Unavailable"},
+		"reset":        {sandbox.Fault{Kind: sandbox.FaultReset}, "unreachable", "check base_url, proxy_url and the network"},
+		"close":        {sandbox.Fault{Kind: sandbox.FaultClose}, "unreachable", "check base_url, proxy_url and the network"},
+		"timeout":      {sandbox.Fault{Kind: sandbox.FaultDelay, Delay: time.Minute}, "timeout", "check the network, or raise timeout"},
+		"cut, length":  {sandbox.Fault{Kind: sandbox.FaultCutLength}, "broken_body", "it breaks off after"},
+		"cut, chunked": {sandbox.Fault{Kind: sandbox.FaultCutChunked}, "broken_body", "it breaks off after"},
+		"cut JSON":     {sandbox.Fault{Kind: sandbox.FaultCutJSON}, "broken_body", "decoding a page of"},
+		"HTML":         {sandbox.Fault{Kind: sandbox.FaultHTML}, "broken_body", "it is an HTML page: check base_url and proxy_url"},
+		"429":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429}, "throttled", "lower requests_per_second"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{})
+			ids := []string{k.chat(120), k.chat(40)}
+			fault := tc.fault
+			fault.After, fault.Count = 1, 4
+			k.fail(t, fault)
+			s := k.start(t, fields{"chats": ids, "timeout": "500ms"}, options{})
+			s.ended()
+			s.delivers(ids...)
+			if count := s.metrics.get("kommo_chat_history_requests_total{outcome=" + tc.outcome + "}"); tc.outcome == "unreachable" {
+				// Where a connection ends that had been used before, the HTTP client
+				// sends a GET again of its own account.
+				assert.Positive(t, count)
+			} else {
+				assert.Equal(t, int64(4), count)
+			}
+			assert.True(t, s.logs.has(slog.LevelWarn, "next in", tc.log), s.logs)
+			assert.Empty(t, s.logs.lines(slog.LevelError))
+		})
+	}
+}
+
+func TestInput_CutBodyIsNotAShortPage(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []sandbox.FaultKind{sandbox.FaultCutLength, sandbox.FaultCutChunked, sandbox.FaultCutJSON} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{})
+			chat := k.chat(500)
+			k.fail(t, sandbox.Fault{Kind: kind, Probability: 0.5})
+			s := k.start(t, fields{"chats": []string{chat}, "page_size": 10, "max_buffered_pages": 3}, options{})
+			s.ended()
+			s.delivers(chat)
+		})
+	}
+}
+
+func TestInput_RetryAfterPausesEveryRequest(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]sandbox.Fault{
+		"seconds":          {Status: 429, RetryAfter: time.Second},
+		"date":             {Status: 429, RetryAfter: time.Second, RetryAfterDate: true},
+		"503 with seconds": {Status: 503, RetryAfter: time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{})
+			var ids []string
+			for range 12 {
+				ids = append(ids, k.chat(60))
+			}
+			fault.Kind, fault.Count = sandbox.FaultStatus, 1
+			k.fail(t, fault)
+			s := k.start(t, fields{"chats": ids, "parallel_chats": 1}, options{})
+			s.ended()
+			s.delivers(ids...)
+			at := k.Arrivals()
+			assert.GreaterOrEqual(t, at[1].Sub(at[0]), time.Second-10*time.Millisecond, "nobody asked during the pause")
+			assert.Less(t, at[1].Sub(at[0]), 2500*time.Millisecond)
+			assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_throttled_total"))
+		})
+	}
+}
+
+func TestInput_RetryAfterPausesTheOtherChatsToo(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	var ids []string
+	for range 40 {
+		ids = append(ids, k.chat(60))
+	}
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, RetryAfter: time.Second, Chat: ids[1], Count: 1})
+	s := k.start(t, fields{"chats": ids, "parallel_chats": 4}, options{})
+	s.until("the pause has begun", func() bool { return s.metrics.get("kommo_chat_history_throttled_total") == 1 })
+	began, before := time.Now(), k.requests()
+	s.ended()
+	s.delivers(ids...)
+	during := 0
+	for _, at := range k.Arrivals()[before:] {
+		if at.Sub(began) < 700*time.Millisecond {
+			during++
+		}
+	}
+	assert.LessOrEqual(t, during, 3, "those of the other three that were under way")
+	assert.Greater(t, k.requests()-before, 40, "there was more to ask for")
+}
+
+func TestInput_429WithoutRetryAfterBacksOff(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	var ids []string
+	for range 8 {
+		ids = append(ids, k.chat(3))
+	}
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Count: 1})
+	s := k.start(t, fields{
+		"chats": ids, "parallel_chats": 1, "backoff": fields{"initial_interval": "200ms", "max_interval": "1s"},
+	}, options{})
+	s.ended()
+	s.delivers(ids...)
+	at := k.Arrivals()
+	assert.GreaterOrEqual(t, at[1].Sub(at[0]), 95*time.Millisecond, "half of initial_interval, for jitter")
+}
+
+// With many chats there is always one whose turn it is: what bounds the requests
+// must not be each chat's own wait.
+func TestInput_WrongSecretIsSaidAndAsksSlowly(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	var ids []string
+	for range 200 {
+		ids = append(ids, k.chat(3))
+	}
+	s := k.start(t, fields{
+		"chats": ids, "channel_secret": "not the secret of the channel",
+		"backoff": fields{"initial_interval": "1ms", "max_interval": "100ms"},
+	}, options{})
+	s.until("it is said", func() bool { return s.logs.has(slog.LevelError, "status 403") })
+	began, before := time.Now(), k.requests()
+	time.Sleep(time.Second)
+	asked := k.requests() - before
+	assert.Less(t, asked, 5*int(time.Since(began)/(100*time.Millisecond))+20, "requests in %s", time.Since(began))
+
+	host := strings.TrimPrefix(k.url, "http://")
+	assert.True(t, s.logs.has(slog.LevelError, host, "channel_secret", "scope_id", "belongs to this channel", "the clocks agree", "next try in"), s.logs)
+	assert.False(t, s.hasEnded())
+	assert.Less(t, len(s.logs.complaints()), 15)
+	assert.NotContains(t, s.logs.String(), "not the secret of the channel")
+	assert.Empty(t, s.out.came())
+}
+
+func TestInput_ABlockedAddressIsSaid(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(3)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Body: sandbox.BodyHTML, Count: 2})
+	s := k.start(t, fields{"chats": []string{chat}}, options{})
+	s.ended()
+	s.delivers(chat)
+	assert.True(t, s.logs.has(slog.LevelError, "403", "this address may be blocked for overload", "lower requests_per_second"), s.logs)
+}
+
+func TestInput_AClockThatIsOffWorks(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{20 * time.Minute, -20 * time.Minute} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{Now: func() time.Time { return time.Now().Add(off) }})
+			ids := []string{k.chat(120), k.chat(3), k.chat(3)}
+			s := k.start(t, fields{"chats": ids, "parallel_chats": 1}, options{})
+			s.ended()
+			s.delivers(ids...)
+			assert.Equal(t, 1, k.Ledger().Refused["date_window"], "one is enough to learn it")
+			assert.Empty(t, s.logs.complaints())
+		})
+	}
+}
+
+func TestInput_AWrongSecretWithAClockThatIsOffTellsBoth(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{Now: func() time.Time { return time.Now().Add(20 * time.Minute) }})
+	s := k.start(t, fields{"chats": []string{k.chat(3)}, "channel_secret": "wrong"}, options{})
+	s.until("it is said", func() bool {
+		return s.logs.has(slog.LevelError, "the server's clock is ", "ahead of this machine's, which is allowed for", "channel_secret")
+	})
+}
+
+func TestInput_AnUnknownChatIsAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	unknown, known := chatID(0), k.chat(3)
+	s := k.start(t, fields{"chats": []string{unknown, known}}, options{})
+	s.ended()
+	s.delivers(known)
+	assert.Empty(t, s.logs.complaints())
+	assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_requests_total{outcome=empty}"))
+	assert.Len(t, k.pages(unknown), 1)
+}
+
+func TestInput_PastEndHoweverItIsAnswered(t *testing.T) {
+	t.Parallel()
+	for _, style := range []sandbox.PastEnd{
+		sandbox.PastEndNoContent, sandbox.PastEndEmptyList, sandbox.PastEndEmptyObject, sandbox.PastEndNull,
+	} {
+		t.Run(string(style), func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{PastEnd: style})
+			ids := []string{k.chat(50), k.chat(99), k.chat(148), k.chat(400)}
+			s := k.start(t, fields{"chats": ids, "max_buffered_pages": 2}, options{})
+			s.ended()
+			s.delivers(ids...)
+			assert.Empty(t, s.logs.complaints())
+		})
+	}
+}
+
+func TestInput_ARejectedChatStopsNeitherTheOthersNorTheInput(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{})
+			bad := k.chat(3)
+			good := []string{k.chat(60), k.chat(3), k.chat(120)}
+			k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: status, Chat: bad})
+			const again = 150 * time.Millisecond
+			began := time.Now()
+			s := k.start(t, fields{
+				"chats": append([]string{bad}, good...), "backoff": fields{"initial_interval": "1ms", "max_interval": again.String()},
+			}, options{})
+			s.until("the others are done", func() bool { return s.metrics.get("kommo_chat_history_chats{state=done}") == 3 })
+			s.delivers(good...)
+			s.until("the bad one was tried again", func() bool { return len(k.pages(bad)) >= 3 })
+			assert.GreaterOrEqual(t, time.Since(began), 2*again, "no sooner than max_interval")
+			assert.False(t, s.hasEnded())
+			assert.True(t, s.logs.has(slog.LevelError, bad, fmt.Sprint(status), "as switched on in the sandbox", "next try in 150ms"), s.logs)
+			s.until("it counts as failing", func() bool { return s.metrics.get("kommo_chat_history_chats{state=failing}") == 1 })
+
+			k.ClearFaults()
+			s.ended()
+			s.delivers(append(good, bad)...)
+		})
+	}
+}
+
+func TestInput_AnUnreachableHostIsSaidAndWaitedFor(t *testing.T) {
+	t.Parallel()
+	k := unstartedKommo(t, sandbox.Config{})
+	ids := []string{k.chat(60), k.chat(3)}
+	address := k.http.Listener.Addr().String()
+	require.NoError(t, k.http.Listener.Close())
+	k.url = "http://" + address
+	s := k.start(t, fields{"chats": ids, "backoff": fields{"initial_interval": "10ms", "max_interval": "50ms"}}, options{})
+	s.until("it is said", func() bool {
+		return s.logs.has(slog.LevelWarn, address, "check base_url, proxy_url and the network", "refused")
+	})
+	began, before := time.Now(), s.metrics.get("kommo_chat_history_requests_total{outcome=unreachable}")
+	time.Sleep(500 * time.Millisecond)
+	tried := s.metrics.get("kommo_chat_history_requests_total{outcome=unreachable}") - before
+	assert.Less(t, tried, 2*(int64(time.Since(began)/(25*time.Millisecond))+2), "no spin")
+	assert.Less(t, len(s.logs.complaints()), 10)
+
+	var err error
+	k.http.Listener, err = net.Listen("tcp", address)
+	if err != nil {
+		t.Skip("somebody else took the address meanwhile: ", err)
+	}
+	k.http.Start()
+	s.ended()
+	s.delivers(ids...)
+}
+
+func TestInput_ACacheThatFailsForAWhileHoldsTheChatUp(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(3)
+	c := newCache()
+	c.setBroken(errors.New("the cache is gone"))
+	s := k.start(t, fields{"chats": []string{chat}, "checkpoint_cache": "progress"}, options{cache: c})
+	s.until("it is tried again", func() bool { return s.metrics.get("kommo_chat_history_checkpoint_errors_total") >= 3 })
+	assert.Zero(t, k.requests(), "an unreadable checkpoint is not an empty one")
+	assert.True(t, s.logs.has(slog.LevelError, "The checkpoint cache failed", k.key(chat), `"progress"`, "the cache is gone", "next try in"), s.logs)
+	c.setBroken(nil)
+	s.ended()
+	s.delivers(chat)
+}
+
+func TestInput_ACacheThatCannotBeWrittenLosesAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(60)
+	c := newCache()
+	conf := fields{
+		"chats": []string{chat}, "page_size": 10, "max_buffered_pages": 1,
+		"checkpoint_cache": "progress", "checkpoint_interval": "0s",
+	}
+	var broken atomic.Bool
+	s := k.start(t, conf, options{cache: c, write: func(context.Context, []message) error {
+		if broken.CompareAndSwap(false, true) {
+			c.setBroken(errors.New("the disk is full")) // before the first write
+		}
+		return nil
+	}})
+	s.until("writing fails", func() bool { return s.metrics.get("kommo_chat_history_checkpoint_errors_total") >= 3 })
+	out := s.out.out()
+	assert.Less(t, out, 60, "what can't be remembered is not handed out")
+	c.setBroken(nil)
+	s.ended()
+	s.delivers(chat)
+	assert.True(t, s.logs.has(slog.LevelError, "writing checkpoint "+k.key(chat), "the disk is full"), s.logs)
+
+	s = k.start(t, conf, options{cache: c})
+	s.ended()
+	assert.Empty(t, s.out.delivered())
+}
+
+func TestInput_ATornCheckpointIsReportedAndReadAgain(t *testing.T) {
+	t.Parallel()
+	for name, torn := range map[string]string{
+		"empty": "", "half": `{"version":1,"ti`, "garbage": "\x00\x01", "newer": `{"version":99}`, "null": "null",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{})
+			bad, good := k.chat(3), k.chat(5)
+			c := newCache()
+			// start_from latest: not even then may the chat be taken for one that was
+			// never read.
+			conf := fields{"chats": []string{bad, good}, "checkpoint_cache": "progress"}
+			s := k.start(t, conf, options{cache: c})
+			s.ended()
+			c.put(k.key(bad), torn)
+			conf["start_from"] = "latest"
+			s = k.start(t, conf, options{cache: c})
+			s.ended()
+			s.delivers(bad)
+			assert.True(t, s.logs.has(slog.LevelError, "Checkpoint "+k.key(bad)+" can't be read, so chat "+bad+" is read again from its beginning"), s.logs)
+			assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_checkpoint_errors_total"))
+
+			s = k.start(t, conf, options{cache: c})
+			s.ended()
+			assert.Empty(t, s.out.delivered(), "it is whole again")
+			assert.Empty(t, s.logs.complaints())
+		})
+	}
+}
+
+// A kill between truncating and writing leaves an empty value in the file cache;
+// what was to be written is under a spare key then.
+func TestInput_ATornCheckpointWithItsSpareIsNoLoss(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(60)
+	c := newCache()
+	conf := fields{"chats": []string{chat}, "checkpoint_cache": "progress"}
+	s := k.start(t, conf, options{cache: c})
+	s.ended()
+	require.Equal(t, []string{k.key(chat)}, c.keys(), "at rest there is no spare")
+	c.put(k.key(chat)+".next", c.get(k.key(chat)))
+	c.put(k.key(chat), "")
+
+	late := k.say(chat, noon.Add(time.Hour))
+	s = k.start(t, conf, options{cache: c})
+	s.ended()
+	require.Len(t, s.out.delivered(), 1)
+	assert.Equal(t, late, s.out.delivered()[0].id)
+	assert.Empty(t, s.logs.complaints())
+	assert.Equal(t, []string{k.key(chat)}, c.keys())
+}
+
+func TestInput_NullItemsAreLeftOutAndReportedOnce(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(120) // with 12 nulls
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultNullItems})
+	s := k.start(t, fields{"chats": []string{chat}, "poll_interval": "5ms"}, options{})
+	s.delivers(chat)
+	k.say(chat, noon.Add(time.Hour))
+	s.delivers(chat)
+	var said []string
+	for _, line := range s.logs.complaints() {
+		if strings.Contains(line, "entries that are not JSON objects") {
+			said = append(said, line)
+		}
+	}
+	require.Len(t, said, 1)
+	assert.Contains(t, said[0], chat)
+	assert.Contains(t, said[0], " 12 entries")
+}
+
+func TestInput_OtherOddItemsAreLeftOut(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(3)
+	k.Append(chat, json.RawMessage(`[1,{"message":{"id":"no"}}]`), json.RawMessage(`"text"`), json.RawMessage(`17`), json.RawMessage(`{}`))
+	s := k.start(t, fields{"chats": []string{chat}}, options{})
+	s.ended()
+	require.Len(t, s.out.delivered(), 4, "an empty object may be a message")
+	assert.Equal(t, "{}", s.out.delivered()[3].body)
+	assert.True(t, s.logs.has(slog.LevelWarn, "Chat "+chat+" holds 3 entries that are not JSON objects"), s.logs)
+}
+
+func TestInput_ItemsWithoutAnIDAreToldApartByTheirBytes(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(0)
+	for i := range 130 {
+		at := noon.Add(time.Duration(i) * time.Second)
+		k.Append(chat, sandbox.Text("", at, fmt.Sprintf("private words without an id, %d", i)))
+	}
+	c := newCache()
+	conf := fields{"chats": []string{chat}, "checkpoint_cache": "progress"}
+	s := k.start(t, conf, options{cache: c})
+	s.ended()
+	s.delivers(chat)
+	assert.Empty(t, s.logs.complaints())
+	assert.NotContains(t, s.out.delivered()[0].meta, "kommo_message_id")
+
+	s = k.start(t, conf, options{cache: c})
+	s.ended()
+	assert.Empty(t, s.out.delivered())
+}
+
+func TestInput_ABodyThatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	huge, good := k.chat(3), k.chat(60)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultHuge, Size: 20 << 20, Chat: huge, Count: 1})
+	s := k.start(t, fields{"chats": []string{huge, good}}, options{})
+	s.ended()
+	s.delivers(huge, good)
+	assert.True(t, s.logs.has(slog.LevelError, huge, "longer than 16777216 bytes", "next try in"), s.logs)
+	assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_requests_total{outcome=too_large}"))
+}
+
+func TestInput_AServerThatAnswersOldestFirstIsRefused(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(120)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultOldestFirst})
+	s := k.start(t, fields{"chats": []string{chat}}, options{})
+	s.until("it is said", func() bool {
+		return s.logs.has(slog.LevelError, "oldest message first", "check that base_url names the Chats API")
+	})
+	assert.Empty(t, s.out.came())
+	assert.False(t, s.hasEnded())
+	k.ClearFaults()
+	s.ended()
+	s.delivers(chat)
+}
+
+func TestInput_RedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var followed atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
+	defer elsewhere.Close()
+	k := newKommo(t, sandbox.Config{})
+	chat := k.chat(3)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultRedirect, Location: elsewhere.URL + "/somewhere?token=private-token", Count: 2})
+	s := k.start(t, fields{"chats": []string{chat}}, options{})
+	s.ended()
+	s.delivers(chat)
+	assert.Zero(t, followed.Load(), "a signature is for one host")
+	assert.True(t, s.logs.has(slog.LevelError, "redirects are not followed", strings.TrimPrefix(elsewhere.URL, "http://")), s.logs)
+	assert.NotContains(t, s.logs.String(), "private-token")
+}
+
+func TestInput_ManyFailingChatsFillNoDisk(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	var ids []string
+	for range 100 {
+		ids = append(ids, k.chat(1))
+	}
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
+	s := k.start(t, fields{"chats": ids}, options{})
+	s.until("each was tried", func() bool { return k.requests() >= 300 })
+	assert.LessOrEqual(t, len(s.logs.complaints()), 5)
+	assert.NotEmpty(t, s.logs.complaints())
+}
+
+func TestInput_EveryBadDayAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	ids := k.Seed(42, 4, 300)
+	require.NoError(t, k.SetFaults(
+		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultReset, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultClose, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultHTML, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultCutJSON, Probability: 0.1},
+		sandbox.Fault{Kind: sandbox.FaultCutLength, Probability: 0.1},
+		sandbox.Fault{Kind: sandbox.FaultCutChunked, Probability: 0.1},
+		sandbox.Fault{Kind: sandbox.FaultNullItems},
+		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Probability: 0.02},
+	))
+	c := newCache()
+	var n atomic.Int64
+	s := k.start(t, fields{
+		"chats": ids, "page_size": 10, "max_buffered_pages": 3, "checkpoint_cache": "progress",
+	}, options{cache: c, write: func(context.Context, []message) error {
+		if n.Add(1)%7 == 0 {
+			return errors.New("the output is full")
+		}
+		return nil
+	}})
+	s.ended()
+	s.delivers(ids...)
+}
