@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
+)
+
+//go:embed stock.yaml
+var stockYAML string
+
+const (
+	cpuRounds   = 25
+	cpuChats    = 20
+	cpuMessages = 1_000 // of a chat
+
+	// The stock pipeline copies what it has of a chat with each page, and so does
+	// best with short ones.
+	stockChats    = 20
+	stockMessages = 98
+)
+
+// cpu measures the CPU time of a message, of this process alone: the sandbox
+// runs in another one. All that is compared is done in turn, round after round,
+// and a ratio is the median of the rounds', so that a machine which is now fast
+// and now slow does not matter.
+func cpu(ctx context.Context) ([]row, error) {
+	w, err := startWorkload(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer w.stop()
+
+	var input, get, engine, stock []time.Duration // CPU time of a message
+	for range cpuRounds {
+		for _, m := range []struct {
+			prepare  func() (job, error)
+			messages int
+			costs    *[]time.Duration
+		}{
+			{w.input, cpuChats * cpuMessages, &input},
+			{w.get, cpuChats * cpuMessages, &get},
+			{w.engine, cpuChats * cpuMessages, &engine},
+			{w.stock, stockChats * stockMessages, &stock},
+		} {
+			do, err := m.prepare()
+			if err != nil {
+				return nil, err
+			}
+			spent, err := cpuOf(ctx, do)
+			if err != nil {
+				return nil, err
+			}
+			*m.costs = append(*m.costs, spent/time.Duration(m.messages))
+		}
+	}
+
+	floor := make([]time.Duration, cpuRounds)
+	for i := range floor {
+		floor[i] = get[i] + engine[i]
+	}
+	return []row{
+		{
+			figure: "CPU of a message: of bare GET and engine", measured: micros(input), reference: micros(floor),
+			ratio: medianRatio(input, floor), target: target{atMost: 2.5},
+		},
+		{
+			figure: "CPU of a message: of stock components", measured: micros(input), reference: micros(stock),
+			ratio: medianRatio(input, stock), target: target{atMost: 0.1},
+		},
+	}, nil
+}
+
+// job is what is measured, apart from what it takes to set it up.
+type job func(context.Context) error
+
+// cpuOf returns the CPU time of a job. The heap is clean before, so that no
+// one pays for another's garbage.
+func cpuOf(ctx context.Context, do job) (time.Duration, error) {
+	runtime.GC()
+	before, err := cpuTime()
+	if err != nil {
+		return 0, err
+	}
+	if err := do(ctx); err != nil {
+		return 0, err
+	}
+	after, err := cpuTime()
+	return after - before, err
+}
+
+func micros(costs []time.Duration) string {
+	return fmt.Sprintf("%.2f µs", float64(median(costs))/float64(time.Microsecond))
+}
+
+func median[T int | float64 | time.Duration](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+func medianRatio(a, b []time.Duration) float64 {
+	ratios := make([]float64, len(a))
+	for i := range a {
+		ratios[i] = float64(a[i]) / float64(b[i])
+	}
+	return median(ratios)
+}
+
+// workload is the same reading, done in different ways.
+type workload struct {
+	server            *child
+	url               string
+	chats, stockChats []string
+}
+
+func startWorkload(ctx context.Context) (*workload, error) {
+	server, err := startChild(ctx, childServe, serveTask{Lengths: slices.Concat(
+		slices.Repeat([]int{cpuMessages}, cpuChats), slices.Repeat([]int{stockMessages}, stockChats),
+	)})
+	if err != nil {
+		return nil, err
+	}
+	url, err := server.line()
+	if err != nil {
+		return nil, err
+	}
+	w := &workload{server: server, url: url}
+	for i := range cpuChats {
+		w.chats = append(w.chats, sandbox.SyntheticChat(i))
+	}
+	for i := range stockChats {
+		w.stockChats = append(w.stockChats, sandbox.SyntheticChat(cpuChats+i))
+	}
+	if err := w.prepare(ctx); err != nil {
+		w.stop()
+		return nil, err
+	}
+	return w, nil
+}
+
+// stop ends the sandbox. It has nothing to lose, so how it ends is of no interest.
+func (w *workload) stop() { _ = w.server.end() }
+
+// input is what is measured: kommo_chat_history into drop.
+func (w *workload) input() (job, error) {
+	stream, err := build(pipeline{url: w.url, chats: w.chats, fields: "requests_per_second: 0"}.yaml(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Run, nil
+}
+
+// stock is the pipeline of stock components.
+func (w *workload) stock() (job, error) {
+	stream, err := build(quiet+stockYAML, map[string]string{
+		"KOMMO_BASE_URL":       w.url,
+		"KOMMO_SCOPE_ID":       sandbox.DemoScopeID,
+		"KOMMO_CHANNEL_SECRET": sandbox.DemoSecret,
+		"KOMMO_CHATS":          strings.Join(w.stockChats, ","),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stream.Run, nil
+}
+
+// profileInput writes a profile of input, several times over.
+func profileInput(ctx context.Context, path string) error {
+	w, err := startWorkload(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	for range cpuRounds {
+		do, err := w.input()
+		if err != nil {
+			return err
+		}
+		if err := do(ctx); err != nil {
+			return err
+		}
+	}
+	pprof.StopCPUProfile()
+	return file.Close()
+}

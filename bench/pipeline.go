@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
+)
+
+// pipeline is a configuration that reads chats of a sandbox.
+type pipeline struct {
+	url    string
+	chats  []string
+	fields string // of the input, a line each
+	output string // YAML on one line; "" for drop
+}
+
+// quiet is the part of a configuration that all pipelines here share.
+const quiet = `
+logger: { level: WARN }
+metrics: { none: {} }
+`
+
+func (p pipeline) yaml() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, quiet+`
+input:
+  kommo_chat_history:
+    base_url: %s
+    scope_id: %s
+    channel_secret: %s
+`, p.url, sandbox.DemoScopeID, sandbox.DemoSecret)
+	for line := range strings.Lines(p.fields) {
+		b.WriteString("    " + strings.TrimSpace(line) + "\n")
+	}
+	b.WriteString("    chats:\n")
+	for _, id := range p.chats {
+		b.WriteString("      - " + id + "\n")
+	}
+	output := p.output
+	if output == "" {
+		output = "drop: {}"
+	}
+	b.WriteString("output: { " + output + " }\n")
+	return b.String()
+}
+
+// build makes a stream of a configuration. env replaces the environment.
+func build(yaml string, env map[string]string) (*service.Stream, error) {
+	b := service.NewStreamBuilder()
+	b.SetEnvVarLookupFunc(func(name string) (string, bool) {
+		if value, ok := env[name]; ok {
+			return value, true
+		}
+		return os.LookupEnv(name)
+	})
+	if err := b.SetYAML(yaml); err != nil {
+		return nil, fmt.Errorf("reading the pipeline: %w", err)
+	}
+	stream, err := b.Build()
+	if err != nil {
+		return nil, fmt.Errorf("building the pipeline: %w", err)
+	}
+	return stream, nil
+}
+
+// runPipeline runs a configuration until its input ends.
+func runPipeline(ctx context.Context, yaml string, env map[string]string) error {
+	stream, err := build(yaml, env)
+	if err != nil {
+		return err
+	}
+	if err := stream.Run(ctx); err != nil {
+		return fmt.Errorf("running the pipeline: %w", err)
+	}
+	return nil
+}
+
+// runPipelineUntil runs a configuration and stops it when the channel is closed.
+func runPipelineUntil(ctx context.Context, yaml string, until <-chan struct{}) error {
+	stream, err := build(yaml, nil)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return errors.Join(errors.New("the pipeline ended by itself"), err)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-until:
+	}
+	if err := stream.StopWithin(30 * time.Second); err != nil {
+		return fmt.Errorf("stopping the pipeline: %w", err)
+	}
+	return <-ended
+}
+
+// synthetic makes chats of these lengths and returns their ids.
+func synthetic(s *sandbox.Server, lengths []int) ([]string, error) {
+	ids := make([]string, len(lengths))
+	for i, n := range lengths {
+		ids[i] = sandbox.SyntheticChat(i)
+		if err := s.Synthetic(ids[i], n, time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), time.Second); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// serve makes a sandbox in this process and returns its address.
+func serve(s http.Handler) (url string, stop func()) {
+	server := httptest.NewServer(s)
+	return server.URL, server.Close
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
+)
+
+// requests counts how many requests it takes to read a chat, by its length. It
+// depends on no clock.
+func requests(ctx context.Context) ([]row, error) {
+	lengths := []int{1, 49, 50, 98, 99, 4_900, 5_000, 5_001, 20_000, 100_000, 1_000_000}
+	s, err := sandbox.New(sandbox.Config{})
+	if err != nil {
+		return nil, err
+	}
+	url, stop := serve(s)
+	defer stop()
+
+	chats, err := synthetic(s, lengths)
+	if err != nil {
+		return nil, err
+	}
+	total := 0
+	for _, n := range lengths {
+		total += n
+	}
+	tally, output := newTally(0)
+	defer tally.close()
+	if err := runPipeline(ctx, pipeline{url: url, chats: chats, fields: "requests_per_second: 0", output: output}.yaml(), nil); err != nil {
+		return nil, err
+	}
+	if got := tally.messages(); got != total {
+		return nil, fmt.Errorf("want %d messages, got %d", total, got)
+	}
+
+	ledger := s.Ledger()
+	var rows []row
+	for i, n := range lengths {
+		made, bound := ledger.Chats[chats[i]].Requests, boundOf(n)
+		rows = append(rows, row{
+			figure:    "requests for a chat of " + count(n),
+			measured:  count(made),
+			reference: count(bound),
+			ratio:     float64(made) / float64(bound),
+			target:    target{atMost: 1},
+		})
+	}
+	return rows, nil
+}
+
+// boundOf is how many requests a chat of n messages may take with pages of 50,
+// of which one item overlaps, and the default of 100 buffered pages.
+func boundOf(n int) int {
+	const page, fresh, buffered = 50, 49, 100 * 50
+	pages := (n + fresh - 1) / fresh
+	switch {
+	case n < page:
+		return 1
+	case n <= buffered:
+		return pages + 1
+	default:
+		return pages + int(2*math.Log2(float64(n)/page)) + 4
+	}
+}
