@@ -136,7 +136,7 @@ func (c *Caller) Get(
 			first = granted
 		}
 
-		outcome, err := c.attempt(ctx, build, decode)
+		outcome, err := c.attempt(ctx, try, build, decode)
 		if outcome == "" {
 			return err
 		}
@@ -154,8 +154,7 @@ func (c *Caller) Get(
 		}
 
 		wait := waits.next()
-		var status *StatusError
-		if errors.As(err, &status) {
+		if status, ok := errors.AsType[*StatusError](err); ok {
 			if status.Status == http.StatusTooManyRequests ||
 				status.Status == http.StatusServiceUnavailable && status.RetryAfter > 0 {
 				seen.Throttled = true
@@ -189,6 +188,7 @@ func (c *Caller) Get(
 // of: build failed, or ctx ended.
 func (c *Caller) attempt(
 	ctx context.Context,
+	try int,
 	build func(ctx context.Context) (*http.Request, error),
 	decode func(*Response) error,
 ) (Outcome, error) {
@@ -199,6 +199,7 @@ func (c *Caller) attempt(
 		attemptCtx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
+	attemptCtx = c.countResends(attemptCtx, try)
 	req, err := build(attemptCtx)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -295,8 +296,7 @@ func isTimeout(err error) bool {
 // withoutURL takes the URL out of an error of http.Client: it adds nothing that
 // the error does not say already, and its query is nobody's business.
 func withoutURL(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
