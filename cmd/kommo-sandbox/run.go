@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, env func(string) string, stdout, st
 	o, err := parse(args, env)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		io.WriteString(stdout, help)
+		_, _ = io.WriteString(stdout, help)
 		return exitOK
 	case err != nil:
 		fmt.Fprintf(stderr, "kommo-sandbox: %s\nRun kommo-sandbox --help to see all flags.\n", err)
@@ -107,7 +107,7 @@ func load(s *sandbox.Server, name string) error {
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if err := s.LoadJSON(file); err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
@@ -116,7 +116,7 @@ func load(s *sandbox.Server, name string) error {
 
 // serve listens until ctx ends. It starts two goroutines and waits for both.
 func serve(ctx context.Context, o options, s *sandbox.Server, stdout, stderr io.Writer) error {
-	listener, err := net.Listen("tcp", o.listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}

@@ -34,7 +34,7 @@ func start(t *testing.T, args ...string) (url string, stop func() (int, string))
 	done := make(chan int, 1)
 	go func() {
 		code := run(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), noEnv, writer, &stderr)
-		writer.Close()
+		_ = writer.Close()
 		done <- code
 	}()
 	line, err := bufio.NewReader(reader).ReadString('\n')

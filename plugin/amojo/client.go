@@ -212,8 +212,7 @@ func (c *Client) explain(ctx context.Context, chatID string, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return ctx.Err()
 	}
-	var status *apicall.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*apicall.StatusError](err); ok {
 		switch {
 		case status.Status == http.StatusForbidden, status.Status == http.StatusUnauthorized:
 			refused := &RefusedError{Host: status.Host, ChatID: chatID, Blocked: status.HTML, Err: status}

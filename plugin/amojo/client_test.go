@@ -4,7 +4,6 @@ package amojo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -160,7 +159,7 @@ func clockServer(ahead time.Duration, asked *int) roundTripper {
 		signed, err := time.Parse(time.RFC1123Z, r.Header.Get("Date"))
 		if err != nil || now.Sub(signed).Abs() > 15*time.Minute ||
 			r.Header.Get("X-Signature") != Sign(testSecret, "GET", emptyMD5, contentType, r.Header.Get("Date"), r.URL.EscapedPath()) {
-			return reply(r, 403, "", "Date", date), nil
+			return reply(r, 403, "", "Date", date), nil //nolint:nilerr // the answer to it is a refusal
 		}
 		return reply(r, 204, "", "Date", date), nil
 	}
@@ -241,7 +240,7 @@ func TestHistory_Refused(t *testing.T) {
 					assert.Contains(t, err.Error(), text)
 				}
 				var rejected *Error
-				assert.False(t, errors.As(err, &rejected))
+				assert.NotErrorAs(t, err, &rejected)
 			})
 		})
 	}
@@ -327,7 +326,7 @@ func TestNoErrorShowsTheSecretOrASignature(t *testing.T) {
 	const chatText, phone = "text of a message", "+79161234567"
 	item := `{"messages":[{"message":{"text":"` + chatText + `"},"sender":{"phone":"` + phone + `"}}`
 	var signature string
-	echo := func(r *http.Request) string {
+	echo := func(*http.Request) string {
 		return fmt.Sprintf(`{"error_description":"got %s for %s","text":%q}`, signature, phone, chatText)
 	}
 	for name, serve := range map[string]roundTripper{

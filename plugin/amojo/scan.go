@@ -129,7 +129,7 @@ func (d *scanner) item(start, depth int, item *Item) int {
 		return end
 	}
 	depth++
-	i := start
+	var i int
 	key, at, more := d.member(start+1, true)
 	for ; more; key, at, more = d.member(i, false) {
 		switch key {
@@ -532,7 +532,7 @@ func unquote(s string) string {
 			r := hex4(s[i+2:])
 			i += 6
 			if utf16.IsSurrogate(r) {
-				var pair rune = utf8.RuneError
+				var pair = utf8.RuneError
 				if strings.HasPrefix(s[i:], `\u`) {
 					pair = utf16.DecodeRune(r, hex4(s[i+2:]))
 				}

@@ -62,7 +62,7 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 			}
 		}
 	}
-	buf := buffers.Get().(*bytes.Buffer)
+	buf := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // nothing else is put in
 	defer func() {
 		if buf.Cap() <= maxHint {
 			buf.Reset()

@@ -59,9 +59,9 @@ func (x *exchange) hangUp(reset bool) {
 		panic(http.ErrAbortHandler)
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok && reset {
-		tcp.SetLinger(0) // a close with unsent data thrown away goes out as a reset
+		_ = tcp.SetLinger(0) // a close with unsent data thrown away goes out as a reset
 	}
-	conn.Close()
+	_ = conn.Close()
 }
 
 func (s *Server) answerStatus(x *exchange, f Fault) {
@@ -125,10 +125,10 @@ func (s *Server) answerBody(x *exchange, f Fault, body []byte) {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		fallthrough
 	case FaultCutChunked:
-		x.Write(half)
+		_, _ = x.Write(half)
 		// Without the flush the connection would end before the half is sent, and
 		// a chunked answer would never have begun.
-		http.NewResponseController(x.ResponseWriter).Flush()
+		_ = http.NewResponseController(x.ResponseWriter).Flush()
 		panic(http.ErrAbortHandler)
 	case FaultHuge:
 		answerHuge(x, body, f.Size)
@@ -142,15 +142,15 @@ func answerHuge(x *exchange, body []byte, size int) {
 		size = defaultHuge
 	}
 	const before, after = `{"padding":"`, `",`
-	x.Write([]byte(before))
+	_, _ = x.Write([]byte(before))
 	fill := bytes.Repeat([]byte("x"), 64<<10)
 	for left := size - len(before) - len(after) - len(body) + 1; left > 0; left -= len(fill) {
 		if _, err := x.Write(fill[:min(left, len(fill))]); err != nil {
 			return
 		}
 	}
-	x.Write([]byte(after))
-	x.Write(body[1:])
+	_, _ = x.Write([]byte(after))
+	_, _ = x.Write(body[1:])
 }
 
 // view gathers the faults that change what a page holds.

@@ -27,8 +27,8 @@ type contactChat struct {
 
 func (s *Server) serveContactChats(w http.ResponseWriter, r *http.Request) {
 	s.serveCRM(w, r, EndpointContactChats, func(query url.Values, offset, limit int) (any, int, int) {
-		contacts := append(query["contact_id[]"], query["contact_id"]...)
-		chats := append(query["chat_id[]"], query["chat_id"]...)
+		contacts := slices.Concat(query["contact_id[]"], query["contact_id"])
+		chats := slices.Concat(query["chat_id[]"], query["chat_id"])
 		var all []contactChat
 		for i, id := range s.Chats() {
 			c := contactChat{ID: 4_000_000 + i, ContactID: 2_000_000 + i, ChatID: id}

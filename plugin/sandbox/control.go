@@ -43,12 +43,12 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, path []str
 		calls = map[string]http.HandlerFunc{"GET": s.getChats}
 	case len(path) == 3 && path[0] == "chats" && path[1] != "" && path[2] == "messages":
 		calls = map[string]http.HandlerFunc{
-			"GET":  func(w http.ResponseWriter, r *http.Request) { s.getMessages(w, path[1]) },
+			"GET":  func(w http.ResponseWriter, _ *http.Request) { s.getMessages(w, path[1]) },
 			"POST": func(w http.ResponseWriter, r *http.Request) { s.postMessages(w, r, path[1]) },
 		}
 	case len(path) == 4 && path[0] == "chats" && path[2] == "messages":
 		calls = map[string]http.HandlerFunc{
-			"DELETE": func(w http.ResponseWriter, r *http.Request) { s.deleteMessage(w, path[1], path[3]) },
+			"DELETE": func(w http.ResponseWriter, _ *http.Request) { s.deleteMessage(w, path[1], path[3]) },
 		}
 	case len(path) == 1 && path[0] == "faults":
 		calls = map[string]http.HandlerFunc{

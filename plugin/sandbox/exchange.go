@@ -65,7 +65,7 @@ func (x *exchange) answer(status int, contentType string, body []byte) {
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.WriteHeader(status)
-	x.Write(body)
+	_, _ = x.Write(body)
 }
 
 // answerEarly does what comes before a request is looked at: it calls the hook,

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"syscall"
@@ -73,7 +72,7 @@ func TestFault_Connections(t *testing.T) {
 
 	require.NoError(t, s.SetFaults(Fault{Kind: FaultReset}))
 	_, _, err := get("a")
-	assert.True(t, errors.Is(err, syscall.ECONNRESET), "%v", err)
+	assert.ErrorIs(t, err, syscall.ECONNRESET, "%v", err)
 
 	require.NoError(t, s.SetFaults(Fault{Kind: FaultClose}))
 	_, _, err = get("a")

@@ -19,13 +19,13 @@ import (
 var noon = time.Date(2026, time.March, 3, 12, 0, 0, 0, time.UTC)
 
 // newServer has a clock that stands at noon, unless config has another.
-func newServer(t testing.TB, config Config) *Server {
-	t.Helper()
+func newServer(tb testing.TB, config Config) *Server {
+	tb.Helper()
 	if config.Now == nil {
 		config.Now = func() time.Time { return noon }
 	}
 	s, err := New(config)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return s
 }
 
@@ -57,11 +57,11 @@ func page(s *Server, chat string, offset, limit int) *httptest.ResponseRecorder 
 }
 
 // items returns the items of a 200, newest first.
-func items(t testing.TB, w *httptest.ResponseRecorder) []json.RawMessage {
-	t.Helper()
-	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+func items(tb testing.TB, w *httptest.ResponseRecorder) []json.RawMessage {
+	tb.Helper()
+	require.Equal(tb, http.StatusOK, w.Code, w.Body.String())
 	var body struct{ Messages []json.RawMessage }
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body), w.Body.String())
+	require.NoError(tb, json.Unmarshal(w.Body.Bytes(), &body), w.Body.String())
 	return body.Messages
 }
 

@@ -94,9 +94,10 @@ func (s *Server) servePage(x *exchange, chatID string, offset, limit int) {
 	}
 	v, pastEnd := s.view(x.request)
 
-	buffer := pageBuffers.Get().(*[]byte)
+	buffer := pageBuffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
 	defer pageBuffers.Put(buffer)
-	body := append((*buffer)[:0], `{"messages":[`...)
+	body := (*buffer)[:0]
+	body = append(body, `{"messages":[`...)
 	total := 0
 	s.mu.RLock()
 	if c := s.chats[chatID]; c != nil {

@@ -216,7 +216,7 @@ func TestServer_SideBySide(t *testing.T) {
 	s := newServer(t, Config{})
 	require.NoError(t, s.Synthetic("a", 1000, noon, time.Second))
 	require.NoError(t, s.AddFault(Fault{Kind: FaultHTML, Probability: 0.1}))
-	s.OnRequest(func(r Request) { s.Append("a", Text("x", noon, "hi")) })
+	s.OnRequest(func(Request) { s.Append("a", Text("x", noon, "hi")) })
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

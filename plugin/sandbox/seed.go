@@ -22,7 +22,7 @@ func (s *Server) LoadJSON(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("reading a chat id: %w", err)
 		}
-		id := key.(string) // the decoder refuses any other key
+		id := key.(string) //nolint:forcetypeassert // the decoder refuses any other key
 		if id == "" {
 			return errors.New("reading a chat id: it is empty")
 		}

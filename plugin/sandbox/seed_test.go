@@ -48,21 +48,25 @@ func TestDemo_IsVariedAndTheSameEachTime(t *testing.T) {
 		for _, raw := range s.Messages(chat) {
 			require.True(t, json.Valid(raw), string(raw))
 			var item struct {
-				Timestamp, Msec_timestamp int64
-				Receiver                  *Party
-				Message                   struct{ ID, Type, Media_group_id string }
+				Timestamp     int64
+				MsecTimestamp int64 `json:"msec_timestamp"`
+				Receiver      *Party
+				Message       struct {
+					ID, Type     string
+					MediaGroupID string `json:"media_group_id"`
+				}
 			}
 			require.NoError(t, json.Unmarshal(raw, &item), string(raw))
 			require.False(t, ids[item.Message.ID], "ids are unique")
 			ids[item.Message.ID] = true
 			types[item.Message.Type]++
-			groups[item.Message.Media_group_id]++
+			groups[item.Message.MediaGroupID]++
 			require.GreaterOrEqual(t, item.Timestamp, last, "oldest first")
 			if item.Timestamp == last {
 				ties++
 			}
 			last = item.Timestamp
-			if item.Msec_timestamp == 0 {
+			if item.MsecTimestamp == 0 {
 				noMsec++
 			}
 			if item.Receiver == nil {
@@ -120,7 +124,8 @@ func TestChurn_AtItsRates(t *testing.T) {
 		})
 		return all
 	}
-	assert.Equal(t, run(), run(), "the seed repeats the run")
+	first := run()
+	assert.Equal(t, first, run(), "the seed repeats the run")
 }
 
 func TestChurn_NothingToShrink(t *testing.T) {
@@ -128,7 +133,7 @@ func TestChurn_NothingToShrink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t, Config{})
 		s.Append("a")
-		go s.Churn(t.Context(), Churn{Shrink: 5})
+		go func() { _ = s.Churn(t.Context(), Churn{Shrink: 5}) }()
 		time.Sleep(time.Minute)
 		assert.Zero(t, s.Len("a"))
 		assert.ErrorContains(t, s.Churn(t.Context(), Churn{Grow: -1}), "grow")

@@ -44,7 +44,7 @@ func appendSyntheticID(dst []byte, chatHash uint64, i int) []byte {
 	dst = append(dst, "-8"...)
 	dst = appendHex(dst, chatHash, 3)
 	dst = append(dst, '-')
-	return appendHex(dst, uint64(i), 12)
+	return appendHex(dst, uint64(i), 12) //nolint:gosec // an index is not negative
 }
 
 func appendHex(dst []byte, v uint64, digits int) []byte {
