@@ -42,7 +42,6 @@ type Reader struct {
 
 	fetching int  // passes that hold one of cfg.ParallelChats places
 	resuming int  // passes that wait to have theirs back
-	away     int  // passes that have given theirs up, these included
 	listed   bool // no more chats will be added
 	open     int  // chats that have, or may have, something to hand out yet
 	closed   bool
@@ -119,6 +118,7 @@ func (r *Reader) Add(id string, done func(error)) {
 		r.schedule(c)
 	case r.cfg.Named && c.phase != scheduled:
 		c.again = true
+		r.keepOpen(c)
 		r.settle(c)
 	}
 	r.changed.Broadcast()

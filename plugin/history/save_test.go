@@ -284,14 +284,13 @@ func TestReader_NamedChatWaitsForTheStore(t *testing.T) {
 }
 
 func TestReader_StoreThatCanNotBeWritten(t *testing.T) {
-	for _, ordered := range []bool{true, false} {
+	for _, pages := range []int{2, 100} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel()
 			m.fillQuickly("a", 300, 1500)
 			m.fillQuickly("b", 300, 1500)
 			g := newRig(t, m, func(c *Config) {
-				c.CheckpointLimit, c.ParallelChats, c.MaxBufferedPages = 40, 1, 2
-				c.PreserveOrder = ordered
+				c.CheckpointLimit, c.ParallelChats, c.MaxBufferedPages = 40, 1, pages
 			})
 			full := true
 			g.store.failSave = func(chat string) error {
@@ -300,11 +299,14 @@ func TestReader_StoreThatCanNotBeWritten(t *testing.T) {
 				}
 				return nil
 			}
-			g.start("a", "b")
-			got, ended := g.drain(10 * time.Minute)
+			g.start("a")
+			begun, _ := g.drain(time.Second)
+			g.r.Add("b", nil)
+			got, ended := g.drain(10*time.Minute - time.Second)
 			require.False(t, ended)
+			got["a"] = append(begun["a"], got["a"]...)
 			assert.Equal(t, m.ids("b"), got["b"], "others go on, even with one place and a small limit")
-			assert.Less(t, len(got["a"]), 60, "nothing more of a chat whose progress can't be kept")
+			assert.Less(t, len(got["a"]), 90, "nothing more of a chat whose progress can't be kept")
 			tries := len(g.store.tries["a"])
 			assert.InDelta(t, 28, tries, 3, "tried less and less often, at most each 30s")
 			assert.Equal(t, tries, g.unsaved["a"])
@@ -431,4 +433,75 @@ func TestMemoryStore(t *testing.T) {
 	got, err := s.Load(t.Context(), "a")
 	require.NoError(t, err)
 	assert.Equal(t, "1", string(got))
+}
+
+// What waited for a checkpoint to be written leaves when it is, though the pass
+// that read it has long ended.
+func TestReader_GoesOnWhenTheStoreDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 8, 1500)
+		g := newRig(t, m, func(c *Config) { c.MaxBufferedPages = 1 })
+		full := true
+		g.store.failSave = func(string) error {
+			if full {
+				return errors.New("disk full")
+			}
+			return nil
+		}
+		g.start("a")
+		b := g.within(time.Second)
+		require.Less(t, len(b.Items), 8)
+		time.Sleep(time.Second)
+		require.Equal(t, 8-len(b.Items), g.r.Stats().Held)
+		got := idsOf(b.Items)
+		b.Ack()
+		time.Sleep(5 * time.Minute)
+		require.Nil(t, g.next())
+		g.store.mu.Lock()
+		full = false
+		g.store.mu.Unlock()
+		rest, ended := g.drain(time.Minute)
+		require.True(t, ended)
+		assert.Equal(t, m.ids("a"), append(got, rest["a"]...))
+		g.close()
+	})
+}
+
+// Acknowledgements that come while a checkpoint is written are written next, and
+// not at the same time.
+func TestReader_AcknowledgementsDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 100, 1500)
+		g := newRig(t, m, func(c *Config) {
+			c.MaxBufferedPages, c.CheckpointInterval, c.PreserveOrder, c.Poll = 1, 0, false, time.Hour
+		})
+		g.store.delay = 10 * time.Millisecond
+		g.start("a")
+		for n := 0; n < 100; {
+			b := g.within(time.Second)
+			n += len(b.Items)
+			b.Ack()
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
+		assert.False(t, g.store.twice)
+		g.close()
+	})
+}
+
+// A checkpoint that is due before the next poll does not wait for it.
+func TestReader_WritesBeforeTheNextPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 10, 1500)
+		g := newRig(t, m, func(c *Config) { c.MaxBufferedPages, c.Poll = 1, 2*time.Hour }).start("quiet", "a")
+		g.drain(time.Second)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
+		g.close()
+	})
 }

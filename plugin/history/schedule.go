@@ -25,8 +25,7 @@ func (r *Reader) dispatch() {
 		}
 		// A pass that has given its place up has precedence, and with the
 		// budget spent another chat would only be held in memory.
-		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 &&
-			r.away <= r.mostAway() && r.budget.free > 0 {
+		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 && r.budget.free > 0 {
 			c := r.ready.pop()
 			c.phase = passing
 			c.current = append(c.current, c.next...)
@@ -183,21 +182,19 @@ func (r *Reader) pass(c *chat) error {
 
 // emit hands what a pass found to those who deliver it. It waits while too much
 // is out already: of all chats, and then the pass keeps its place, or of this
-// one, and then it leaves its place to another chat. So it does while this
-// chat's checkpoint can't be written, for what it took could not leave and would
-// be missing to the others.
+// one, and then it leaves its place to another chat.
 func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := c.work
 	ahead := r.ahead()
 	for len(items) > 0 {
-		if len(w.pending) >= ahead || w.unsaved > 0 {
-			if err := r.giveWay(func() bool { return len(w.pending) < ahead && w.unsaved == 0 }); err != nil {
+		if len(w.pending) >= ahead {
+			if err := r.giveWay(func() bool { return len(w.pending) < ahead }); err != nil {
 				return err
 			}
 		}
-		most := len(items)
+		most := min(len(items), max(ahead, r.cfg.CheckpointLimit/2))
 		if len(w.pending) > 0 {
 			most = min(most, ahead-len(w.pending))
 		}
@@ -221,24 +218,18 @@ func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
 }
 
 // ahead is how much of one chat may wait to be handed out before more of it is
-// read. No chat may take the whole limit from the others; but what was fetched
-// while a chat's end was searched is there already, and leaves as one batch.
+// read. What was fetched while a chat's end was searched is there already, and
+// leaves as one batch. But in no case may a chat take the whole limit from the
+// others: it may have to wait long for its checkpoint to be written.
 func (r *Reader) ahead() int {
-	return max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.maxKept())/r.cfg.ParallelChats)
+	return max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.maxKept())/max(2, r.cfg.ParallelChats))
 }
-
-// mostAway is how many passes may have given their place up before no other is
-// begun, since each may hold all that its walk has kept. Those that are as far
-// ahead as they may be can't be more; only where checkpoints can't be written
-// would there be one after the other.
-func (r *Reader) mostAway() int { return r.cfg.CheckpointLimit/r.ahead() + r.cfg.ParallelChats }
 
 // giveWay leaves this pass's place to another until the condition holds. Caller
 // holds mu.
 func (r *Reader) giveWay(until func() bool) error {
 	r.fetching--
 	r.changed.Broadcast()
-	r.away++
 	for !r.closed && !until() {
 		r.changed.Wait()
 	}
@@ -247,7 +238,6 @@ func (r *Reader) giveWay(until func() bool) error {
 		r.changed.Wait()
 	}
 	r.resuming--
-	r.away--
 	r.fetching++
 	r.changed.Broadcast()
 	if r.closed {
@@ -259,11 +249,17 @@ func (r *Reader) giveWay(until func() bool) error {
 // schedule puts a chat in line to be read. Caller holds mu.
 func (r *Reader) schedule(c *chat) {
 	c.phase = scheduled
+	r.keepOpen(c)
+	r.ready.push(c)
+}
+
+// keepOpen notes that the input can't end before this chat's next pass has.
+// Caller holds mu.
+func (r *Reader) keepOpen(c *chat) {
 	if !c.open {
 		c.open = true
 		r.open++
 	}
-	r.ready.push(c)
 }
 
 // settle draws the consequences of whatever has just happened to a chat: who is

@@ -452,3 +452,35 @@ func TestReader_LargeChatsDoNotStarveSmallOnes(t *testing.T) {
 		g.close()
 	})
 }
+
+// Passes that have given their place up wait for it when they all may go on.
+func TestReader_ResumesWithinParallelChats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.delay = 100 * time.Millisecond
+		chats := manyChats(m, 8, 100)
+		g := newRig(t, m, func(c *Config) { c.ParallelChats, c.MaxBufferedPages, c.CheckpointLimit = 2, 2, 200 }).start(chats...)
+		got := map[string][]string{}
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			var out []*Batch
+			b, err := g.r.Next(ctx)
+			for ; err == nil; b, err = g.r.Next(ctx) {
+				got[b.Chat] = append(got[b.Chat], idsOf(b.Items)...)
+				out = append(out, b)
+			}
+			cancel()
+			for _, b := range out {
+				b.Ack()
+			}
+			if errors.Is(err, io.EOF) {
+				break
+			}
+		}
+		assert.Equal(t, 2, m.most)
+		for _, c := range chats {
+			require.Equal(t, m.ids(c), got[c])
+		}
+		g.close()
+	})
+}
