@@ -5,9 +5,13 @@ package plugin
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/history"
 )
 
 // errNoChatNamed rejects a message of chats_input.
@@ -18,9 +22,16 @@ var errNoChatNamed = errors.New("the message names no chat: check that chat_id f
 // delivered to their ends, and rejected if one of them failed.
 //
 // At most checkpoint_limit messages are named and unfinished at a time, so that a
-// queue of any length can be read.
+// queue of any length can be read. A chat that failed and is named again at once,
+// as a queue does that redelivers, is read no sooner than max_interval after it
+// failed.
 func (in *chatHistory) nameChats(ctx context.Context) {
-	defer in.reader.Listed()
+	rest := newRest(in.conf.backoff.MaxInterval)
+	var resting sync.WaitGroup
+	defer func() {
+		resting.Wait()
+		in.reader.Listed()
+	}()
 	room := make(chan struct{}, in.conf.checkpointLimit)
 	rejected := newThrottle()
 	for {
@@ -59,12 +70,61 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 				n.done(ctx.Err())
 				continue
 			}
-			in.reader.Add(id, func(err error) {
+			done := func(err error) {
+				rest.ended(id, err)
 				<-room
 				n.done(err)
+			}
+			wait := rest.left(id)
+			if wait <= 0 {
+				in.reader.Add(id, done)
+				continue
+			}
+			resting.Go(func() {
+				select {
+				case <-time.After(wait):
+					in.reader.Add(id, done)
+				case <-ctx.Done():
+					done(history.ErrClosed)
+				}
 			})
 		}
 	}
+}
+
+// rest remembers for a while which chats have failed, so that a chat which always
+// fails does not use up the requests of the others.
+type rest struct {
+	of time.Duration
+
+	mu    sync.Mutex
+	until map[string]time.Time
+	swept time.Time
+}
+
+func newRest(of time.Duration) *rest { return &rest{of: of, until: map[string]time.Time{}} }
+
+// ended takes how the reading of a chat ended.
+func (r *rest) ended(chat string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if err == nil {
+		delete(r.until, chat)
+		return
+	}
+	r.until[chat] = now.Add(r.of)
+	if now.Sub(r.swept) > r.of {
+		r.swept = now
+		maps.DeleteFunc(r.until, func(_ string, until time.Time) bool { return until.Before(now) })
+	}
+}
+
+// left returns how long a chat is to be left alone.
+func (r *rest) left(chat string) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Until(r.until[chat])
 }
 
 // naming is a batch of chats_input that waits for its chats.

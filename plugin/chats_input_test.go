@@ -118,6 +118,27 @@ func TestChatsInput_AChatThatFailsIsRejectedAndTheOthersAreNot(t *testing.T) {
 	s.delivers(good, bad)
 }
 
+// A queue redelivers at once what was rejected. That must not use up the requests
+// of the other chats.
+func TestChatsInput_AChatThatFailedIsLeftAloneForAWhile(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	bad, good := k.chat(3), k.chat(5)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 404, Chat: bad})
+	q := newQueue(k)
+	s := k.start(t, named(fields{"backoff": fields{"initial_interval": "1ms", "max_interval": "1h"}}), options{queue: q})
+	q.name(bad)
+	s.until("it is rejected", func() bool { return len(q.answered(bad)) == 1 })
+	q.name(bad)
+	q.name(good)
+	s.until("the other is read", func() bool { return len(q.answered(good)) == 1 })
+	assert.Len(t, q.answered(bad), 1)
+	assert.Equal(t, 2, k.requests(), "one of each chat")
+	s.crash()
+	s.until("a stop answers the one that waited", func() bool { return len(q.answered(bad)) == 2 })
+	assert.Error(t, q.answered(bad)[1])
+}
+
 func TestChatsInput_AChatNamedWhileItIsReadIsReadOnceMore(t *testing.T) {
 	t.Parallel()
 	k := newKommo(t, sandbox.Config{})
