@@ -18,8 +18,8 @@ import (
 var errNoChatNamed = errors.New("the message names no chat: check that chat_id finds a chat's id in it")
 
 // nameChats has each chat read that a message of chats_input names, until that
-// input ends. A batch of it is acknowledged when all its chats have been read and
-// delivered to their ends, and rejected if one of them failed.
+// input ends. A batch of it is answered when the last of its chats has been read and
+// delivered to its end or has failed.
 //
 // At most checkpoint_limit messages are named and unfinished at a time, so that a
 // queue of any length can be read. A chat that failed and is named again at once,
@@ -46,12 +46,11 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 			in.log.Errorf("Reading chats_input: %v", err)
 			continue
 		}
-		n := &naming{left: len(batch), ack: ack, log: in.log}
 		if len(batch) == 0 {
-			n.left = 1
-			n.done(nil)
+			_ = ack(ctx, nil)
 			continue
 		}
+		n := &naming{batch: batch, left: len(batch), ack: ack, log: in.log}
 		for i := range batch {
 			id, err := in.conf.chatID.TryString(batch[i])
 			if err == nil && id == "" {
@@ -61,19 +60,19 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 				if more, ok := rejected.allow(); ok {
 					in.log.Errorf("A message of chats_input is rejected%s: %v", more, err)
 				}
-				n.done(err)
+				n.done(i, err)
 				continue
 			}
 			select {
 			case room <- struct{}{}:
 			case <-ctx.Done():
-				n.done(ctx.Err())
+				n.done(i, ctx.Err())
 				continue
 			}
 			done := func(err error) {
 				rest.ended(id, err)
 				<-room
-				n.done(err)
+				n.done(i, err)
 			}
 			wait := rest.left(id)
 			if wait <= 0 {
@@ -129,22 +128,32 @@ func (r *rest) left(chat string) time.Duration {
 
 // naming is a batch of chats_input that waits for its chats.
 type naming struct {
-	log *service.Logger
-	ack service.AckFunc
+	log   *service.Logger
+	batch service.MessageBatch
+	ack   service.AckFunc
 
-	mu   sync.Mutex
-	left int
-	err  error
+	mu     sync.Mutex
+	left   int
+	failed *service.BatchError
 }
 
-// done takes the end of one chat, and answers the batch after the last.
-func (n *naming) done(err error) {
+// done takes the end of one chat, and answers the batch after the last. Of a
+// batch in which some failed, only those are rejected: the others would be read
+// again for nothing.
+func (n *naming) done(i int, err error) {
 	n.mu.Lock()
 	n.left--
-	if err != nil && n.err == nil {
-		n.err = err
+	if err != nil {
+		if n.failed == nil {
+			n.failed = service.NewBatchError(n.batch, err)
+		}
+		n.failed.Failed(i, err)
 	}
-	last, outcome := n.left == 0, n.err
+	last := n.left == 0
+	var outcome error
+	if n.failed != nil {
+		outcome = n.failed
+	}
 	n.mu.Unlock()
 	if !last {
 		return

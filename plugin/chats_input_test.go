@@ -4,6 +4,7 @@ package plugin_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"testing"
@@ -116,6 +117,27 @@ func TestChatsInput_AChatThatFailsIsRejectedAndTheOthersAreNot(t *testing.T) {
 	assert.Len(t, q.answered(bad), 2)
 	assert.NoError(t, q.answered(bad)[1])
 	s.delivers(good, bad)
+}
+
+// Of a batch in which a chat failed, the others are not read again.
+func TestChatsInput_OnlyTheFailedOfABatchComeAgain(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	first, bad, last := k.chat(3), k.chat(3), k.chat(5)
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 404, Chat: bad})
+	s := k.start(t, fields{
+		"chats_input": fields{"generate": fields{
+			"count": 3, "batch_size": 3, "interval": "",
+			"mapping": fmt.Sprintf(`root = [%q, %q, %q].index(counter() - 1)`, first, bad, last),
+		}},
+		"backoff": fields{"initial_interval": "1ms", "max_interval": "20ms"},
+	}, options{})
+	s.until("the failed one came again and again", func() bool { return k.Ledger().Chats[bad].Requests >= 3 })
+	assert.Equal(t, 1, k.Ledger().Chats[first].Requests)
+	assert.Equal(t, 1, k.Ledger().Chats[last].Requests)
+	k.ClearFaults()
+	s.ended()
+	s.delivers(first, bad, last)
 }
 
 // A queue redelivers at once what was rejected. That must not use up the requests

@@ -163,17 +163,8 @@ func (c *inputConfig) readChats(conf *service.ParsedConfig) error {
 	if c.chatID, err = conf.FieldInterpolatedString(fieldChatID); err != nil {
 		return fmt.Errorf("%s: %w", fieldChatID, err)
 	}
-	inner, err := conf.FieldInput(fieldChatsInput)
-	if err != nil {
+	if c.chatsInput, err = conf.FieldInput(fieldChatsInput); err != nil {
 		return fmt.Errorf("%s: %w", fieldChatsInput, err)
 	}
-	// An owned input is told to start at each read. The batcher takes that once,
-	// where inproc would begin a second loop and panic at the end; and batches
-	// of one pass through it as they are.
-	batcher, err := service.BatchPolicy{Count: 1}.NewBatcher(conf.Resources())
-	if err != nil {
-		return fmt.Errorf("%s: %w", fieldChatsInput, err)
-	}
-	c.chatsInput = inner.BatchedWith(batcher)
 	return nil
 }

@@ -104,7 +104,7 @@ Each message has these, as far as the API gave them:
 				Default([]any{}). // not []string{}, which the lint rule below could not read
 				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
 			service.NewInputField(fieldChatsInput).
-				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read and delivered to its end, and rejected if that fails; it is then read no sooner than `backoff.max_interval` after that, however soon it is named again. A chat that is named again while it is being read is read once more after that. When this input ends, so does the whole, after the last chat.").
+				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read and delivered to its end, and rejected if that fails; it is then read no sooner than `backoff.max_interval` after that, however soon it is named again. A chat that is named again while it is being read is read once more after that. When this input ends, so does the whole, after the last chat. An `inproc` has to be wrapped in a `sequence`.").
 				Optional(),
 			service.NewInterpolatedStringField(fieldChatID).
 				Description("How a message of `chats_input` names its chat.").
