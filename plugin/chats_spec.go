@@ -44,9 +44,11 @@ Only chats of the own channel answer the signed call of `+"`kommo_chat_history`"
 
 Every chat that is in the list while it is read is delivered, however many talks move to the front meanwhile: pages overlap, a page that does not continue the one before is asked for again, and the front is read once more at the end.
 
-Nothing is documented about the order of the list, so all of it is read each time: with 250 entries a page, 10,000 talks take about 45 requests. Once a whole listing of more than one page has shown that the talks updated last come first, in a way that no order by age could, later listings end where nothing new can follow: a poll then takes one request, or one for every 250 talks that changed. All of the list is still read once a day, to see that this holds; if it ever does not, the chats since the last whole listing are delivered again.
+Nothing is documented about the order of the list, so all of it is read each time: with 250 entries a page, 10,000 talks take about 45 requests. Once a whole listing of more than one page has shown that the talks updated last come first, in a way that no order by age could, later listings end where nothing new can follow: a poll then takes one request, or one for about every 250 talks that changed since the last poll or in the two minutes before. All of the list is still read once a day, to see that this holds; if it ever does not, the chats since the last whole listing are delivered again.
 
 One account is known in which the API lists about 250 talks, the newest, and no more. Chats beyond that can't be found through `+"`talks`"+` there, except when something happens in them; use `+"`contact_chats`"+` beside it.
+
+A talk that appears in the list with an update of more than two minutes ago, for instance because the token's user may see it only now, is not noticed until it is updated.
 
 ### Delivery
 
@@ -113,7 +115,7 @@ Each message has these, as far as the API gave them:
 			"When `max_elapsed_time` has passed, or the API refuses, that is reported and the same page is asked for again after `max_interval`.")...).
 		Fields(checkpointFields(chatsName,
 			"The label of a `cache` resource that keeps what was delivered, so that a restart goes on from there. Without it progress is kept in memory, and a restart lists all chats as new.",
-			"The prefix of the keys in that cache: `{prefix}.{host}.talks`, or `{prefix}.{host}.contact_chats=2e00` to `…63`. Give each pipeline that lists the same account into another place a prefix of its own.",
+			"The prefix of the keys in that cache: `{prefix}.{host}.talks`, or `{prefix}.{host}.contact_chats-00` to `-63`, with `=2e` for each dot of the host. Give each pipeline that lists the same account into another place a prefix of its own.",
 			"Acknowledged progress is written at most this often, and at every clean stop.")...).
 		Fields(networkFields()...).
 		Field(service.NewAutoRetryNacksToggleField()).

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plugin registers the Redpanda Connect input kommo_chat_history, which
-// reads the chat history of a Kommo (amoCRM) channel through the Chats API.
+// Package plugin registers two inputs of Redpanda Connect: kommo_chat_history,
+// which reads the chat history of a Kommo (amoCRM) channel through the Chats API,
+// and kommo_chats, which lists the chats of an account through the CRM API.
 //
 // Import it for its side effect in a build of Redpanda Connect or Benthos:
 //
@@ -9,7 +10,10 @@
 //
 // It depends on benthos alone. Inside, data flows one way:
 //
-//	amojo     signs and sends one call, returns one page
+//	apicall   sends one call within the limit, and again where that helps
+//	amojo     signs the call for a page of a chat's history
+//	crm       makes the call for a page of an account's chats
 //	history   makes of pages the ordered messages of a chat, and schedules chats
+//	listing   makes of pages the chats that are new or have changed
 //	plugin    makes of those batches, acknowledgements, checkpoints and metrics
 package plugin

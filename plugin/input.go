@@ -174,10 +174,31 @@ func (in *chatHistory) Close(ctx context.Context) error {
 	// An input that nobody read from has not begun, and would never say that it has
 	// ended.
 	if in.conf.chatsInput != nil && !in.idle {
-		if closeErr := in.conf.chatsInput.Close(ctx); err == nil {
+		if closeErr := closeNamed(ctx, in.conf.chatsInput); err == nil {
 			err = closeErr
 		}
 	}
+	return err
+}
+
+// closeNamed closes chats_input. Meanwhile it rejects whatever still comes of it:
+// what was rejected when the reading stopped comes again, and as long as somebody
+// in between holds it, the input does not end.
+func closeNamed(ctx context.Context, in *service.OwnedInput) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		for {
+			_, ack, err := in.ReadBatch(ctx)
+			if err != nil {
+				return
+			}
+			_ = ack(ctx, history.ErrClosed)
+		}
+	})
+	err := in.Close(ctx)
+	cancel()
+	draining.Wait()
 	return err
 }
 

@@ -327,7 +327,7 @@ func FuzzCheckCheckpoint(f *testing.F) {
 			m := account("id", 20)
 			name := "talks"
 			if once {
-				name = "talks.00"
+				name = "talks-00"
 			}
 			l := New(Config{Source: m, Name: "talks", Store: memory{name: value}, PageSize: 10, Once: once})
 			for range 100 {

@@ -51,7 +51,7 @@ func (l *Lister) load(ctx context.Context) error {
 	return nil
 }
 
-func (l *Lister) shardName(n int) string { return fmt.Sprintf("%s.%02d", l.conf.Name, n) }
+func (l *Lister) shardName(n int) string { return fmt.Sprintf("%s-%02d", l.conf.Name, n) }
 
 func (l *Lister) restoreShard(value []byte) error {
 	ids, err := decodeShard(value)
