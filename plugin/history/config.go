@@ -25,7 +25,8 @@ type Config struct {
 	// ParallelChats is how many chats are fetched side by side. 1 or more.
 	ParallelChats int
 	// CheckpointLimit bounds the messages that are read ahead or delivered and
-	// not yet acknowledged, over all chats. 1 or more.
+	// not yet acknowledged, over all chats. One chat waits to be handed out with
+	// no more than half of it, or with a page. 1 or more.
 	CheckpointLimit int
 	// PreserveOrder lets a chat's next batch leave only when the one before it
 	// was acknowledged.
@@ -56,8 +57,9 @@ type Config struct {
 }
 
 // Hooks tell what happens inside a Reader. Each may be nil. State is called
-// with a lock held and must return at once; the others may take their time, but
-// the chat they speak of waits for them.
+// with a lock held and must return at once. ChatFailed and the callbacks of
+// Reader.Add are called one after the other; the rest may take their time, but
+// the chat they speak of waits for them. None may call Close.
 type Hooks struct {
 	// Realigned is called for each page that had shifted so far that it had to
 	// be asked for again.

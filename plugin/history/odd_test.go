@@ -572,3 +572,23 @@ func TestReader_NewMessagesWithoutTime(t *testing.T) {
 		g.close()
 	})
 }
+
+// The item where the walk goes on is a late one and vanishes: that what stands
+// behind it is newer by its time does not make it known.
+func TestPass_TheEdgeIsLateAndVanishes(t *testing.T) {
+	for n := 6; n < 30; n++ {
+		m := newModel()
+		m.fillQuickly("a", n, 700)
+		m.chats["a"][4].Time -= 1_000_000
+		before := m.ids("a")
+		m.before = func(string) {
+			if m.requests == 2 {
+				m.remove("a", 4, 1)
+			}
+		}
+		got, _, err := run(m, 5, 10, nil)
+		require.NoError(t, err)
+		requireOnce(t, got)
+		requireStayed(t, before, m.ids("a"), got)
+	}
+}

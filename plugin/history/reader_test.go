@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -249,8 +250,8 @@ func TestReader_HugeLimits(t *testing.T) {
 		m := newModel()
 		m.fillQuickly("a", 100, 700)
 		g := newRig(t, m, func(c *Config) {
-			c.MaxBufferedPages, c.CheckpointLimit = 1<<62, 1<<62
-			c.Lookback, c.CheckpointInterval, c.Poll = 1<<63-1, 1<<63-1, 1<<63-1
+			c.MaxBufferedPages, c.CheckpointLimit = 1<<61, math.MaxInt // times 5 wraps around
+			c.Lookback, c.CheckpointInterval, c.Poll = math.MaxInt64, math.MaxInt64, math.MaxInt64
 		}).start("a")
 		b := g.within(time.Second)
 		assert.Equal(t, m.ids("a"), idsOf(b.Items))

@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -498,10 +499,47 @@ func TestReader_WritesBeforeTheNextPoll(t *testing.T) {
 		m := newModel()
 		m.fillQuickly("a", 10, 1500)
 		g := newRig(t, m, func(c *Config) { c.MaxBufferedPages, c.Poll = 1, 2*time.Hour }).start("quiet", "a")
-		g.drain(time.Second)
-		time.Sleep(time.Second)
+		// No call of Next that times out may wake the writers.
+		for n := 0; n < 10; {
+			b := g.within(time.Second)
+			n += len(b.Items)
+			b.Ack()
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
 		g.close()
+	})
+}
+
+// An interval that is meant as "only at the end" must not wrap around.
+func TestReader_HugeInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 30, 1500)
+		g := newRig(t, m, func(c *Config) { c.MaxBufferedPages, c.CheckpointInterval = 1, math.MaxInt64 }).start("a")
+		time.Sleep(time.Minute)
+		g.drain(time.Minute)
+		time.Sleep(time.Hour)
+		assert.Equal(t, 1, g.store.saveCount("a"))
+		g.close()
+		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
+	})
+}
+
+// A write that Close interrupts is made again by Close, and is no failure.
+func TestReader_CloseDuringAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		m.fillQuickly("a", 3, 1500)
+		g := newRig(t, m, nil)
+		g.store.delay = time.Second
+		g.start("a")
+		g.within(time.Minute).Ack()
+		time.Sleep(100 * time.Millisecond)
+		g.close()
+		assert.Empty(t, g.unsaved)
+		assert.Equal(t, m.chats["a"][0].Time, g.store.checkpoint(t, "a").Time)
 	})
 }
