@@ -325,6 +325,8 @@ func TestInput_ACacheThatCannotBeWrittenLosesAndRepeatsNothing(t *testing.T) {
 		if broken.CompareAndSwap(false, true) {
 			c.setBroken(errors.New("the disk is full")) // before the first write
 		}
+		// Slow enough that the run does not end before the first write has failed.
+		time.Sleep(10 * time.Millisecond)
 		return nil
 	}})
 	s.until("writing fails", func() bool { return s.metrics.get("kommo_chat_history_checkpoint_errors_total") >= 3 })
