@@ -67,8 +67,8 @@ integration: build build-sandbox ## Run the examples against real servers; integ
 	go test -tags integration -count=1 -p 1 -timeout 60m -run '$(RUN)' ./integration/...
 
 .PHONY: bench
-bench: ## Print the benchmark figures
-	go test $(CORE) -run '^$$' -bench . -benchmem ./...
+bench: ## Print the benchmark figures as ratios with their targets; takes some minutes
+	go run $(CORE) ./bench
 
 .PHONY: fmt
 fmt: $(LINT)/golangci-lint ## Format the Go files

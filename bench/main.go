@@ -37,6 +37,7 @@ type figure struct {
 func figures() []figure {
 	return []figure{
 		{"requests", requests},
+		{"tailing", tailing},
 		{"limiter", limiter},
 		{"slow", slowOutputs},
 		{"cpu", cpu},

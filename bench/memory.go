@@ -96,7 +96,7 @@ func (m memoryOf) measure(ctx context.Context) (w weight, err error) {
 	if err != nil {
 		return w, fmt.Errorf("making a folder for the configuration: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what may be left is in the folder for such
 	file := filepath.Join(dir, "pipeline.yaml")
 	if err := os.WriteFile(file, []byte("http: { enabled: false }\n"+conf.yaml()), 0o600); err != nil {
 		return w, fmt.Errorf("writing the configuration: %w", err)
@@ -118,7 +118,10 @@ func (m memoryOf) measure(ctx context.Context) (w weight, err error) {
 	if err := c.end(); err != nil {
 		return w, fmt.Errorf("running the pipeline in a process of its own: %w", err)
 	}
-	return w, json.Unmarshal([]byte(line), &w)
+	if err := json.Unmarshal([]byte(line), &w); err != nil {
+		return w, fmt.Errorf("reading what the process weighs: %w", err)
+	}
+	return w, nil
 }
 
 // pollUntil has the child weigh itself from the moment when all chats are idle,

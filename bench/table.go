@@ -53,7 +53,7 @@ func (t table) print(w io.Writer) error {
 		if !r.target.metBy(r.ratio) {
 			verdict = "missed"
 		}
-		lines = append(lines, []string{r.figure, r.measured, r.reference, strconv.FormatFloat(r.ratio, 'f', 2, 64), r.target.String(), verdict})
+		lines = append(lines, []string{r.figure, r.measured, r.reference, strconv.FormatFloat(r.ratio, 'f', 3, 64), r.target.String(), verdict})
 	}
 	width := make([]int, len(lines[0]))
 	for _, cells := range lines {

@@ -13,48 +13,61 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// tally counts what the output bench_tally is given, for whoever made it.
+// tally counts what the output bench_tally is given.
 type tally struct {
-	id    int64
-	delay time.Duration // before each acknowledgement
-
-	count atomic.Int64
-	last  atomic.Int64 // unix ns, when the last was acknowledged
+	number int
+	delay  time.Duration // before each acknowledgement
+	count  atomic.Int64  // of acknowledged messages
+	last   atomic.Int64  // unix ns, when the last of them was acknowledged
 }
 
-var (
-	tallies  sync.Map // id to *tally
-	tallyIDs atomic.Int64
-)
+// tallies are those in use, by the number with which a configuration names one.
+var tallies struct {
+	mu       sync.Mutex
+	byNumber map[int]*tally
+	next     int
+}
 
-// newTally returns a tally and the output that fills it.
+// newTally returns a tally and the output that fills it. Its owner closes it.
 func newTally(delay time.Duration) (t *tally, output string) {
-	t = &tally{id: tallyIDs.Add(1), delay: delay}
-	tallies.Store(t.id, t)
-	return t, "bench_tally: { id: " + strconv.FormatInt(t.id, 10) + " }"
+	tallies.mu.Lock()
+	defer tallies.mu.Unlock()
+	if tallies.byNumber == nil {
+		tallies.byNumber = map[int]*tally{}
+	}
+	t = &tally{number: tallies.next, delay: delay}
+	tallies.byNumber[t.number] = t
+	tallies.next++
+	return t, "bench_tally: { number: " + strconv.Itoa(t.number) + " }"
 }
 
-func (t *tally) close() { tallies.Delete(t.id) }
+func (t *tally) close() {
+	tallies.mu.Lock()
+	defer tallies.mu.Unlock()
+	delete(tallies.byNumber, t.number)
+}
 
 func (t *tally) messages() int { return int(t.count.Load()) }
 
 // inFlight is how many batches bench_tally takes side by side: more than
-// anything measured with it.
+// anything that is measured with it gives.
 const inFlight = 10_000
 
 func init() {
-	spec := service.NewConfigSpec().Field(service.NewIntField("id"))
+	spec := service.NewConfigSpec().Field(service.NewIntField("number"))
 	service.MustRegisterBatchOutput("bench_tally", spec,
 		func(conf *service.ParsedConfig, _ *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
-			id, err := conf.FieldInt("id")
+			n, err := conf.FieldInt("number")
 			if err != nil {
 				return nil, service.BatchPolicy{}, 0, err
 			}
-			t, ok := tallies.Load(int64(id))
+			tallies.mu.Lock()
+			defer tallies.mu.Unlock()
+			t, ok := tallies.byNumber[n]
 			if !ok {
-				return nil, service.BatchPolicy{}, 0, fmt.Errorf("there is no tally %d", id)
+				return nil, service.BatchPolicy{}, 0, fmt.Errorf("there is no tally %d", n)
 			}
-			return tallyOutput{t.(*tally)}, service.BatchPolicy{}, inFlight, nil
+			return tallyOutput{t}, service.BatchPolicy{}, inFlight, nil
 		})
 }
 

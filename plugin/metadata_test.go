@@ -29,29 +29,30 @@ func TestMint_NothingOfTheTemplateStays(t *testing.T) {
 	t.Parallel()
 	text := rapid.SampledFrom([]string{"", "a", "b"})
 	number := rapid.SampledFrom([]int64{0, 1, 2})
-	party := rapid.Custom(func(t *rapid.T) amojo.Party {
-		return amojo.Party{
-			ID: text.Draw(t, "id"), Name: text.Draw(t, "name"), ClientID: text.Draw(t, "client id"),
-			Avatar: text.Draw(t, "avatar"), Phone: text.Draw(t, "phone"), Email: text.Draw(t, "email"),
+	// An item differs from the one before in a field or two, as in a chat, so that
+	// most are made of a template and each way to differ from it comes up.
+	change := func(t *rapid.T, it *amojo.Item) {
+		texts := []*string{&it.ID, &it.ClientID, &it.Type, &it.MediaGroupID}
+		for _, p := range []*amojo.Party{&it.Sender, &it.Receiver} {
+			texts = append(texts, &p.ID, &p.Name, &p.ClientID, &p.Avatar, &p.Phone, &p.Email)
 		}
-	})
-	// Few parties, so that they repeat.
-	parties := rapid.SliceOfN(party, 1, 2)
+		if rapid.IntRange(0, 3).Draw(t, "what") == 0 {
+			it.Timestamp, it.MsecTimestamp = number.Draw(t, "s"), number.Draw(t, "ms")
+		} else {
+			*rapid.SampledFrom(texts).Draw(t, "field") = text.Draw(t, "text")
+		}
+		it.HasReceiver = it.Receiver != amojo.Party{}
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		between := rapid.SampledFrom(parties.Draw(t, "parties"))
-		items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) *amojo.Item {
-			it := &amojo.Item{
-				Raw: []byte(text.Draw(t, "body")), Object: true,
-				Timestamp: number.Draw(t, "s"), MsecTimestamp: number.Draw(t, "ms"),
-				Sender: between.Draw(t, "sender"), ID: text.Draw(t, "message id"), ClientID: text.Draw(t, "message client id"),
-				Type: text.Draw(t, "type"), MediaGroupID: text.Draw(t, "group"),
+		items := []*amojo.Item{{Object: true, ID: "a", Timestamp: number.Draw(t, "s"), MsecTimestamp: number.Draw(t, "ms")}}
+		for range rapid.IntRange(0, 20).Draw(t, "more items") {
+			next := *items[len(items)-1]
+			next.Raw = []byte(text.Draw(t, "body"))
+			for range rapid.IntRange(0, 2).Draw(t, "changes") {
+				change(t, &next)
 			}
-			if rapid.Bool().Draw(t, "outgoing") {
-				it.Receiver = between.Draw(t, "receiver")
-				it.HasReceiver = it.Receiver != amojo.Party{}
-			}
-			return it
-		}), 1, 10).Draw(t, "items")
+			items = append(items, &next)
+		}
 
 		batch := mint{scope: "scope", chat: "chat"}
 		for i, it := range items {
