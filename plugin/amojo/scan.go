@@ -28,6 +28,10 @@ type scanner struct {
 	b []byte // the page, for Raw
 	s string // the same bytes, so that a field is a substring and not a copy
 
+	// The last two parties, since most of a page is between the same two.
+	parties [2]rawParty
+	turn    int
+
 	failedAt int
 	failure  string // "" until something failed
 }
@@ -186,12 +190,35 @@ func (d *scanner) message(i, depth int, item *Item) int {
 	return at
 }
 
-func (d *scanner) party(i, depth int, party *Party) int {
+// rawParty is a party with the JSON object that it was read from.
+type rawParty struct {
+	raw   string // "": none
+	depth int
+	party Party
+}
+
+func (d *scanner) party(start, depth int, party *Party) int {
 	*party = Party{}
-	if i == len(d.s) || d.s[i] != '{' {
-		return d.value(i, depth)
+	if start == len(d.s) || d.s[start] != '{' {
+		return d.value(start, depth)
 	}
-	depth++
+	for k := range d.parties {
+		// A whole object is never the beginning of another one, so what begins
+		// with its text is that object once more.
+		if p := &d.parties[k]; p.raw != "" && p.depth == depth && strings.HasPrefix(d.s[start:], p.raw) {
+			*party = p.party
+			return start + len(p.raw)
+		}
+	}
+	end := d.newParty(start, depth+1, party)
+	if end >= 0 {
+		d.parties[d.turn] = rawParty{raw: d.s[start:end], depth: depth, party: *party}
+		d.turn = 1 - d.turn
+	}
+	return end
+}
+
+func (d *scanner) newParty(i, depth int, party *Party) int {
 	key, at, more := d.member(i+1, true)
 	for ; more; key, at, more = d.member(i, false) {
 		switch key {

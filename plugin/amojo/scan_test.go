@@ -153,6 +153,8 @@ func page(n int) []byte {
 
 // cases are the corners of the format, for the test and as seeds for the fuzzer.
 var cases = []string{
+	`{"messages":[{"sender":{"id":"a"},"receiver":{"id":"a"}},{"sender":{"id":"a" }},{"receiver":{"id":"ab"}},{"sender":{"id":"b"}},{"sender":{"id":"a"},"x":{"sender":{"id":"a"}}}]}`,
+	`{"messages":[{"sender":{"id":"a","id":"b"}},{"sender":{"id":"a","id":"b"}},{"sender":{}},{"sender":{}},{"sender":{"id":"a"}x}]}`,
 	`{"error_code":5}`, `{"error":null}`, `{"error_type":"x","messages":[{}]}`, `{"messages":null,"errors":[1]}`, `{"error":null,"error_code":1,"x":2}`,
 	``, ` `, `{`, `{}`, ` { } `, `null`, `[]`, `"x"`, `1`, `{}{}`, `{} x`, "\ufeff{}", `{,}`, `{"a":1,}`, `{"a"}`, `{"a":}`, `{a:1}`, `{"a":1 "b":2}`,
 	`{"messages":null}`, `{"messages":[]}`, `{"messages":[ ]}`, `{"messages":{}}`, `{"messages":""}`, `{"messages":1}`, `{"messages":true}`, `{"messages":nul}`,
