@@ -73,7 +73,8 @@ func NewClient(conf Config) (*Client, error) {
 	if conf.BaseURL == "" {
 		conf.BaseURL = DefaultBaseURL
 	}
-	base, err := parseBaseURL(conf.BaseURL)
+	base, err := apicall.ParseURL("base_url", conf.BaseURL,
+		"want https:// and a host, as in "+DefaultBaseURL, "are signed with channel_secret")
 	if err != nil {
 		return nil, err
 	}
@@ -100,25 +101,6 @@ func NewClient(conf Config) (*Client, error) {
 			return Sign(conf.Secret, http.MethodGet, emptyMD5, contentType, date, path)
 		},
 	}, nil
-}
-
-// parseBaseURL repeats nothing of a URL that may hold a password.
-func parseBaseURL(s string) (*url.URL, error) {
-	const want = "want https:// and a host, as in " + DefaultBaseURL
-	base, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return nil, errors.New("base_url: it is not a URL: " + want)
-	case base.Scheme != "http" && base.Scheme != "https":
-		return nil, errors.New("base_url: its scheme is neither http nor https: " + want)
-	case base.Hostname() == "":
-		return nil, errors.New("base_url: it has no host: " + want)
-	case base.User != nil:
-		return nil, errors.New("base_url: it names a user: remove everything up to the @, requests are signed with channel_secret")
-	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
-		return nil, errors.New("base_url: it has a query or a fragment: remove the ? or # and what follows")
-	}
-	return base, nil
 }
 
 func validateScopeID(s string) error {

@@ -68,7 +68,8 @@ type Client struct {
 // NewClient checks conf and returns a Client. An error names the configuration
 // field: api_url or access_token.
 func NewClient(conf Config) (*Client, error) {
-	base, err := parseURL(conf.URL)
+	base, err := apicall.ParseURL("api_url", conf.URL,
+		"want the account's address, as in https://example.kommo.com", "carry access_token")
 	if err != nil {
 		return nil, err
 	}
@@ -87,27 +88,6 @@ func NewClient(conf Config) (*Client, error) {
 		base:      base,
 		authorize: func(h http.Header) { h["Authorization"] = header },
 	}, nil
-}
-
-// parseURL repeats nothing of a URL that may hold a password.
-func parseURL(s string) (*url.URL, error) {
-	const want = "want the account's address, as in https://example.kommo.com"
-	base, err := url.Parse(s)
-	switch {
-	case s == "":
-		return nil, errors.New("api_url: it is empty: " + want)
-	case err != nil:
-		return nil, errors.New("api_url: it is not a URL: " + want)
-	case base.Scheme != "http" && base.Scheme != "https":
-		return nil, errors.New("api_url: its scheme is neither http nor https: " + want)
-	case base.Hostname() == "":
-		return nil, errors.New("api_url: it has no host: " + want)
-	case base.User != nil:
-		return nil, errors.New("api_url: it names a user: remove everything up to the @, requests carry access_token")
-	case base.RawQuery != "" || base.ForceQuery || base.Fragment != "":
-		return nil, errors.New("api_url: it has a query or a fragment: remove the ? or # and what follows")
-	}
-	return base, nil
 }
 
 // Host is the account's host, in lower case, with its port if the URL has one.
