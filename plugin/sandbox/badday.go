@@ -4,12 +4,12 @@ package sandbox
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
-	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,19 +35,26 @@ func (s *Server) answerFront(x *exchange, f Fault) {
 		x.answer(http.StatusOK, "text/html; charset=utf-8",
 			[]byte("<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body>We will be back soon.</body></html>\n"))
 	case FaultRedirect:
-		location := f.Location
-		if location == "" {
-			location = defaultRedirect + x.r.URL.RequestURI()
-		}
-		x.Header().Set("Location", location)
+		x.Header().Set("Location", elsewhere(f.Location, x.r))
 		x.WriteHeader(http.StatusFound)
 	case FaultReset:
 		x.hangUp(true)
 	case FaultClose:
 		x.hangUp(false)
+	case FaultHang:
+		<-x.r.Context().Done()
+		x.hangUp(false)
 	default:
 		s.answerStatus(x, f)
 	}
+}
+
+// elsewhere is where a redirect or a link leads, unless it says so itself.
+func elsewhere(location string, r *http.Request) string {
+	if location != "" {
+		return location
+	}
+	return defaultElsewhere + r.URL.RequestURI()
 }
 
 // hangUp ends the connection without an answer. Where it can't be had (HTTP/2, a
@@ -62,55 +69,6 @@ func (x *exchange) hangUp(reset bool) {
 		_ = tcp.SetLinger(0) // a close with unsent data thrown away goes out as a reset
 	}
 	_ = conn.Close()
-}
-
-func (s *Server) answerStatus(x *exchange, f Fault) {
-	setRetryAfter(x, f.RetryAfter, f.RetryAfterDate)
-	body := f.Body
-	if body == "" {
-		switch {
-		case f.Status == http.StatusForbidden:
-			body = BodyEmpty
-		case f.Status >= http.StatusBadGateway:
-			body = BodyHTML
-		default:
-			body = BodyJSON
-		}
-	}
-	switch body {
-	case BodyEmpty:
-		x.WriteHeader(f.Status)
-	case BodyHTML:
-		answerNginx(x, f.Status)
-	default:
-		const format = "%s, as switched on in the sandbox"
-		if x.request.Endpoint == EndpointHistory {
-			writeError(x, f.Status, f.Status, "SandboxFault", format, http.StatusText(f.Status))
-		} else {
-			writeProblem(x, f.Status, format, http.StatusText(f.Status))
-		}
-	}
-}
-
-// setRetryAfter rounds up: a client that obeys must not come back too early.
-func setRetryAfter(x *exchange, d time.Duration, date bool) {
-	if d <= 0 {
-		return
-	}
-	if date {
-		at := x.now.Add(d + time.Second - time.Nanosecond).UTC()
-		x.Header().Set("Retry-After", at.Format(http.TimeFormat))
-		return
-	}
-	x.Header().Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
-}
-
-// answerNginx answers with the page that nginx makes for a status. An address
-// blocked for overload gets one with 403 (chats-api.md, row "403").
-func answerNginx(x *exchange, status int) {
-	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
-	x.answer(status, "text/html", []byte("<html>\r\n<head><title>"+title+"</title></head>\r\n<body>\r\n<center><h1>"+title+
-		"</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"))
 }
 
 // answerBody answers with a page that a fault spoils.
@@ -132,6 +90,8 @@ func (s *Server) answerBody(x *exchange, f Fault, body []byte) {
 		panic(http.ErrAbortHandler)
 	case FaultHuge:
 		answerHuge(x, body, f.Size)
+	case FaultBomb:
+		answerBomb(x, f.Size)
 	}
 }
 
@@ -153,50 +113,30 @@ func answerHuge(x *exchange, body []byte, size int) {
 	_, _ = x.Write(body[1:])
 }
 
-// view gathers the faults that change what a page holds.
-func (s *Server) view(request Request) (view, PastEnd) {
-	var v view
-	var noID, noMsec bool
-	pastEnd := s.config.PastEnd
-	for _, f := range s.faults.takeAll(request, stageView) {
-		switch f.Kind {
-		case FaultOldestFirst:
-			v.oldestFirst = true
-		case FaultNullItems:
-			v.nullItems = true
-		case FaultNoID:
-			noID = true
-		case FaultNoMsec:
-			noMsec = true
-		case FaultPastEnd:
-			pastEnd = f.PastEnd
-		}
+// answerBomb answers a page of empty objects: as a body of a given length, or as
+// gzip of that for a client that takes it.
+func answerBomb(x *exchange, size int) {
+	if size == 0 {
+		size = defaultBomb
 	}
-	if noID || noMsec {
-		v.rewrite = func(item json.RawMessage) json.RawMessage {
-			if noMsec {
-				item = without(item, "msec_timestamp")
-			}
-			if noID {
-				item = without(item, "message", "id")
-			}
-			return item
-		}
+	const before, after = `{"messages":[`, `]}`
+	x.items = max((size-len(before)-len(after)+1)/len(`{},`), 1)
+	body := append(make([]byte, 0, size), before...)
+	for range x.items - 1 {
+		body = append(body, `{},`...)
 	}
-	return v, pastEnd
-}
-
-// without returns an object without the field at a path. What is no object, or
-// has no such field, comes back as it is.
-func without(item json.RawMessage, path ...string) json.RawMessage {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(item, &object) != nil || object[path[0]] == nil {
-		return item
+	body = append(body, `{}`...)
+	for len(body) < size-len(after) {
+		body = append(body, ' ')
 	}
-	if len(path) == 1 {
-		delete(object, path[0])
-	} else {
-		object[path[0]] = without(object[path[0]], path[1:]...)
+	body = append(body, after...)
+	if strings.Contains(x.r.Header.Get("Accept-Encoding"), "gzip") {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		_, _ = w.Write(body)
+		_ = w.Close()
+		x.Header().Set("Content-Encoding", "gzip")
+		body = packed.Bytes()
 	}
-	return encode(object)
+	x.answer(http.StatusOK, "application/json", body)
 }

@@ -15,7 +15,14 @@ import (
 type chat struct {
 	base synthetic
 	gone []int // deleted indices of base, ascending
-	tail []json.RawMessage
+	tail []entry
+}
+
+// entry is one stored message. Its time, in unix ms, is known only on a server
+// that lists by time.
+type entry struct {
+	item json.RawMessage
+	at   int64
 }
 
 func (c *chat) baseLen() int { return c.base.n - len(c.gone) }
@@ -31,31 +38,42 @@ func (c *chat) baseIndex(position int) int {
 
 func (c *chat) appendItem(dst []byte, position int) []byte {
 	if n := c.baseLen(); position >= n {
-		return append(dst, c.tail[position-n]...)
+		return append(dst, c.tail[position-n].item...)
 	}
 	return c.base.appendItem(dst, c.baseIndex(position))
 }
 
-// push makes items the newest ones, the last of them the newest of all.
-func (c *chat) push(items []json.RawMessage) {
-	for _, item := range items {
-		c.tail = append(c.tail, stored(item))
+// at returns the time by which the message at a position is listed.
+func (c *chat) at(position int) int64 {
+	if n := c.baseLen(); position >= n {
+		return c.tail[position-n].at
 	}
+	return c.base.at(c.baseIndex(position))
+}
+
+// place returns the position of a new message in a listing by time: behind all
+// that are not later.
+func (c *chat) place(at int64) int {
+	position := c.len()
+	for position > 0 && c.at(position-1) > at {
+		position--
+	}
+	return position
 }
 
 // insert puts an item at a position, 0 to len. Among computed messages it has to
 // store those above it first.
-func (c *chat) insert(position int, item json.RawMessage) {
+func (c *chat) insert(position int, item json.RawMessage, at int64) {
 	if n := c.baseLen(); position < n {
-		above := make([]json.RawMessage, 0, n-position+len(c.tail))
+		above := make([]entry, 0, n-position+len(c.tail))
 		for p := position; p < n; p++ {
-			above = append(above, c.appendItem(nil, p))
+			above = append(above, entry{c.appendItem(nil, p), c.at(p)})
 		}
 		c.base.n = c.baseIndex(position)
 		c.gone = c.gone[:sort.SearchInts(c.gone, c.base.n)]
 		c.tail = append(above, c.tail...)
 	}
-	c.tail = slices.Insert(c.tail, position-c.baseLen(), stored(item))
+	c.tail = slices.Insert(c.tail, position-c.baseLen(), entry{stored(item), at})
 }
 
 // remove deletes the message at a position below len.
@@ -70,7 +88,8 @@ func (c *chat) remove(position int) {
 
 // find returns the position of the newest message with an id, or -1.
 func (c *chat) find(id string) int {
-	for i, item := range slices.Backward(c.tail) {
+	for i, e := range slices.Backward(c.tail) {
+		item := e.item
 		// Most items can be told apart without decoding them; one with an escape
 		// may spell the id another way.
 		if !bytes.Contains(item, []byte(id)) && !bytes.ContainsRune(item, '\\') {
@@ -98,56 +117,4 @@ func stored(item json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return bytes.Clone(item)
-}
-
-// view is how a chat's history looks to one request.
-type view struct {
-	oldestFirst bool
-	nullItems   bool
-	rewrite     func(json.RawMessage) json.RawMessage // nil: verbatim
-}
-
-// nullEvery is the distance of the null items that view.nullItems mixes in. They
-// take part in the numbering, counted from the oldest message, so that pages
-// fit together as they do without them.
-const nullEvery = 11
-
-func (c *chat) viewLen(v view) int {
-	n := c.len()
-	if v.nullItems {
-		n += n / (nullEvery - 1)
-	}
-	return n
-}
-
-// appendPage appends the items at offset and behind it, at most limit, joined by
-// commas, and returns how many there were.
-func (c *chat) appendPage(dst []byte, v view, offset, limit int) ([]byte, int) {
-	total := c.viewLen(v)
-	if offset >= total {
-		return dst, 0
-	}
-	count := min(limit, total-offset)
-	for i := range count {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		position := total - 1 - offset - i
-		if v.oldestFirst {
-			position = offset + i
-		}
-		if v.nullItems {
-			if position%nullEvery == nullEvery-1 {
-				dst = append(dst, "null"...)
-				continue
-			}
-			position -= position / nullEvery
-		}
-		if v.rewrite == nil {
-			dst = c.appendItem(dst, position)
-		} else {
-			dst = append(dst, v.rewrite(c.appendItem(nil, position))...)
-		}
-	}
-	return dst, count
 }

@@ -17,6 +17,9 @@ type Churn struct {
 	// Shrink is the number of messages a second that are deleted, anywhere in any
 	// chat. Zero: none.
 	Shrink float64
+	// Clocks are the clocks that give new messages their time, as distances from the
+	// server's, positive into the future; a random one each time. Nil: the server's.
+	Clocks []time.Duration
 	// Seed decides which chats and messages are hit; the same seed and chats give
 	// the same sequence.
 	Seed uint64
@@ -40,6 +43,7 @@ func (s *Server) Churn(ctx context.Context, c Churn) error {
 		return err
 	}
 	growing, shrinking := newChurner(s, c.Seed, c.Grow), newChurner(s, c.Seed+1, c.Shrink)
+	growing.clocks = c.Clocks
 	start := time.Now()
 	for {
 		elapsed := time.Since(start)
@@ -61,6 +65,7 @@ type churner struct {
 	server *Server
 	random *rand.Rand
 	rate   float64
+	clocks []time.Duration
 	done   int
 }
 
@@ -86,7 +91,11 @@ func (c *churner) due(elapsed time.Duration) bool {
 
 func (c *churner) grow() {
 	if id, ok := c.pick(); ok {
-		c.server.Append(id, randomItem(c.random, c.server.config.Now()))
+		now := c.server.config.Now()
+		if len(c.clocks) > 0 {
+			now = now.Add(c.clocks[c.random.IntN(len(c.clocks))])
+		}
+		c.server.Append(id, randomItem(c.random, now))
 	}
 }
 

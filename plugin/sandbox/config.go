@@ -35,6 +35,8 @@ type Config struct {
 	// messages their time when they are made here. Nil: time.Now. The ledger, the
 	// rate limit and latency always follow the real clock.
 	Now func() time.Time
+	// Order is what histories are listed by. Empty: OrderArrival.
+	Order Order
 	// PastEnd is how a page behind the last message is answered. Empty:
 	// PastEndNoContent. A chat that is unknown or empty always answers 204.
 	PastEnd PastEnd
@@ -43,16 +45,26 @@ type Config struct {
 	// RequestsPerSecond is the rate above which requests are answered with 429,
 	// counted over the history and the CRM endpoints together. Zero: no limit.
 	RequestsPerSecond float64
+	// Limit is how they are counted. Empty: LimitBucket.
+	Limit LimitKind
+	// LimitWindow is the length of the window of LimitFixed and LimitSliding, in which
+	// so many requests may arrive as RequestsPerSecond makes of it, 1 or more. Zero: a
+	// second.
+	LimitWindow time.Duration
 	// Burst is the number of requests that may arrive at once, 1 or more. Zero: 1.
-	// It has no meaning without RequestsPerSecond.
+	// It has no meaning without RequestsPerSecond, or for a window.
 	Burst int
 	// RetryAfter is sent with the 429 answers of the rate limit, rounded up to
-	// whole seconds. Zero: no Retry-After header, as nothing documents one.
+	// whole seconds. Zero: nothing tells how long to wait.
 	RetryAfter time.Duration
+	// RetryAfterIn is where it is told. Empty: HintHeader; documented is HintBody.
+	RetryAfterIn Hint
 	// BlockAfter is the number of 429 answers of the rate limit after which the
-	// client is blocked: every request is then answered with 403 and nginx HTML.
+	// client is blocked: every request is then answered with 403 and BlockBody.
 	// Zero: never.
 	BlockAfter int
+	// BlockBody is BodyHTML, BodyText or BodyEmpty. Empty: BodyHTML.
+	BlockBody Body
 	// BlockFor is how long a block lasts. Zero: until Unblock is called or the
 	// ledger is reset.
 	BlockFor time.Duration
@@ -102,8 +114,20 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Order == "" {
+		c.Order = OrderArrival
+	}
 	if c.PastEnd == "" {
 		c.PastEnd = PastEndNoContent
+	}
+	if c.Limit == "" {
+		c.Limit = LimitBucket
+	}
+	if c.LimitWindow == 0 {
+		c.LimitWindow = time.Second
+	}
+	if c.BlockBody == "" {
+		c.BlockBody = BodyHTML
 	}
 	if c.Burst == 0 {
 		c.Burst = 1
@@ -116,12 +140,25 @@ func (c Config) validate() error {
 	if !strings.Contains(c.ScopeID, "_") {
 		return fmt.Errorf("scope_id: want {channel_id}_{amojo_id}, got %q", c.ScopeID)
 	}
+	if err := c.Order.validate(); err != nil {
+		return err
+	}
 	if err := c.PastEnd.validate(); err != nil {
+		return err
+	}
+	if err := c.validateLimit(); err != nil {
 		return err
 	}
 	if c.Latency < 0 {
 		return fmt.Errorf("latency: want 0 or more, got %s", c.Latency)
 	}
+	if c.TalksCap < 0 {
+		return fmt.Errorf("talks_cap: want 0 or more, got %d", c.TalksCap)
+	}
+	return nil
+}
+
+func (c Config) validateLimit() error {
 	if c.RequestsPerSecond < 0 || math.IsNaN(c.RequestsPerSecond) || math.IsInf(c.RequestsPerSecond, 0) {
 		return fmt.Errorf("requests_per_second: want 0 or more, got %v", c.RequestsPerSecond)
 	}
@@ -134,11 +171,27 @@ func (c Config) validate() error {
 	if c.BlockAfter < 0 {
 		return fmt.Errorf("block_after: want 0 or more, got %d", c.BlockAfter)
 	}
-	if c.TalksCap < 0 {
-		return fmt.Errorf("talks_cap: want 0 or more, got %d", c.TalksCap)
-	}
 	if c.BlockFor < 0 {
 		return fmt.Errorf("block_for: want 0 or more, got %s", c.BlockFor)
 	}
-	return nil
+	if c.LimitWindow < 0 {
+		return fmt.Errorf("limit_window: want 0 or more, got %s", c.LimitWindow)
+	}
+	switch c.Limit {
+	case LimitBucket:
+	case LimitFixed, LimitSliding:
+		if c.RequestsPerSecond > 0 && c.RequestsPerSecond*c.LimitWindow.Seconds() < 1 {
+			return fmt.Errorf("limit_window: %s is too short for even one request", c.LimitWindow)
+		}
+	default:
+		return fmt.Errorf("limit_kind: want %s, %s or %s, got %q", LimitBucket, LimitFixed, LimitSliding, string(c.Limit))
+	}
+	if err := c.RetryAfterIn.validate(); err != nil {
+		return err
+	}
+	switch c.BlockBody {
+	case BodyHTML, BodyText, BodyEmpty:
+		return nil
+	}
+	return fmt.Errorf("block_body: want %s, %s or %s, got %q", BodyHTML, BodyText, BodyEmpty, string(c.BlockBody))
 }

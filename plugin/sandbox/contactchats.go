@@ -26,7 +26,7 @@ type contactChat struct {
 }
 
 func (s *Server) serveContactChats(w http.ResponseWriter, r *http.Request) {
-	s.serveCRM(w, r, EndpointContactChats, func(query url.Values, offset, limit int) (any, int, int) {
+	serveCRM(s, w, r, EndpointContactChats, func(query url.Values) []contactChat {
 		contacts := slices.Concat(query["contact_id[]"], query["contact_id"])
 		chats := slices.Concat(query["chat_id[]"], query["chat_id"])
 		var all []contactChat
@@ -38,7 +38,6 @@ func (s *Server) serveContactChats(w http.ResponseWriter, r *http.Request) {
 			}
 			all = append(all, c)
 		}
-		page := slice(all, offset, limit)
-		return page, len(page), len(all)
+		return all
 	})
 }

@@ -9,7 +9,10 @@
 //	GET    /sandbox/chats/{id}/messages                the items, oldest first
 //	POST   /sandbox/chats/{id}/messages                appends an item, or a list of them, oldest first
 //	POST   /sandbox/chats/{id}/messages?text=...       appends a text message from the client, made here
+//	POST   /sandbox/chats/{id}/messages?at=...         with either: their time, RFC 3339, for a listing by time
 //	DELETE /sandbox/chats/{id}/messages/{message_id}   204, or 404
+//	GET    /sandbox/talks                              the talks, the latest updated first
+//	POST   /sandbox/talks                              adds or replaces a talk, or a list of them
 //	GET    /sandbox/faults                             the faults that are on
 //	PUT    /sandbox/faults                             switches on a fault, or a list of them, and all others off
 //	POST   /sandbox/faults                             switches on one more, or a list of them
@@ -28,6 +31,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxControlBody bounds what one control request may bring.
@@ -50,6 +54,8 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, path []str
 		calls = map[string]http.HandlerFunc{
 			"DELETE": func(w http.ResponseWriter, _ *http.Request) { s.deleteMessage(w, path[1], path[3]) },
 		}
+	case len(path) == 1 && path[0] == "talks":
+		calls = map[string]http.HandlerFunc{"GET": s.getTalks, "POST": s.postTalks}
 	case len(path) == 1 && path[0] == "faults":
 		calls = map[string]http.HandlerFunc{
 			"GET":    s.getFaults,
@@ -105,15 +111,45 @@ func (s *Server) getMessages(w http.ResponseWriter, chat string) {
 }
 
 func (s *Server) postMessages(w http.ResponseWriter, r *http.Request, chat string) {
+	query := r.URL.Query()
+	now, timed := s.config.Now(), query.Has("at")
+	if timed {
+		at, err := time.Parse(time.RFC3339, query.Get("at"))
+		if err != nil {
+			writeError(w, http.StatusBadRequest, 400, "BadRequest", "at: want a time as in RFC 3339, got %q", query.Get("at"))
+			return
+		}
+		now = at
+	}
 	var items []json.RawMessage
-	if text := r.URL.Query().Get("text"); text != "" {
-		items = []json.RawMessage{Text(newID(), s.config.Now(), text)}
+	if text := query.Get("text"); text != "" {
+		items = []json.RawMessage{Text(newID(), now, text)}
 	} else if err := readOneOrMany(r.Body, &items); err != nil {
 		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the items: %s", err)
 		return
 	}
-	s.Append(chat, items...)
+	if timed {
+		s.AppendAt(chat, now, items...)
+	} else {
+		s.Append(chat, items...)
+	}
 	writeJSON(w, http.StatusOK, chatCount{ID: chat, Messages: s.Len(chat)})
+}
+
+func (s *Server) getTalks(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"talks": s.Talks()})
+}
+
+func (s *Server) postTalks(w http.ResponseWriter, r *http.Request) {
+	var talks []Talk
+	if err := readOneOrMany(r.Body, &talks); err != nil {
+		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the talks: %s", err)
+		return
+	}
+	for _, t := range talks {
+		s.SetTalk(t)
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *Server) deleteMessage(w http.ResponseWriter, chat, message string) {

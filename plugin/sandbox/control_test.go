@@ -39,10 +39,34 @@ func TestControl_Messages(t *testing.T) {
 	assert.Equal(t, `{"chats":[{"id":"a b","messages":2},{"id":"c","messages":1}],"scope_id":"`+DemoScopeID+`"}`,
 		control(s, "GET", "chats", "").Body.String())
 
+	assert.Equal(t, 200, control(s, "POST", "chats/c/messages?text=early&at=2026-03-03T11:00:00Z", "").Code)
+	require.NoError(t, json.Unmarshal(s.Messages("c")[1], &item))
+	assert.Equal(t, noon.Add(-time.Hour).UnixMilli(), item.MsecTimestamp)
+	assert.Equal(t, 400, control(s, "POST", "chats/c/messages?text=early&at=noon", "").Code)
+
 	for _, bad := range []string{"", "{", "[1,]", "1 2", "nonsense"} {
 		assert.Equal(t, 400, control(s, "POST", "chats/d/messages", bad).Code, bad)
 	}
 	assert.NotContains(t, s.Chats(), "d")
+}
+
+func TestControl_MessagesOfATime(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, Config{Order: OrderTime})
+	s.Append("a", Text("m1", noon, "x"), Text("m2", noon.Add(time.Minute), "x"))
+	assert.Equal(t, 200, control(s, "POST", "chats/a/messages?at=2026-03-03T12:00:30Z", `{"message":{"id":"late"}}`).Code)
+	assert.Equal(t, []string{"m1", "late", "m2"}, ids(s.Messages("a")))
+}
+
+func TestControl_Talks(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, Config{})
+	assert.Equal(t, `{"talks":[]}`, control(s, "GET", "talks", "").Body.String())
+	assert.Equal(t, 204, control(s, "POST", "talks", `[{"talk_id":7,"chat_id":"foreign","origin":"waba","updated_at":1},{"talk_id":8}]`).Code)
+	assert.Equal(t, 204, control(s, "POST", "talks", `{"talk_id":8,"updated_at":9999999999}`).Code)
+	assert.Equal(t, []Talk{{ID: 8, UpdatedAt: 9999999999}, {ID: 7, ChatID: "foreign", Origin: "waba", UpdatedAt: 1}}, s.Talks())
+	assert.Contains(t, control(s, "GET", "talks", "").Body.String(), `"origin":"waba"`)
+	assert.Equal(t, 400, control(s, "POST", "talks", `7`).Code)
 }
 
 func TestControl_Faults(t *testing.T) {
@@ -100,7 +124,7 @@ func TestControl_Paths(t *testing.T) {
 	for _, path := range []string{"", "nothing", "chats/a", "chats//messages", "chats/a/messages/b/c", "ledger/x"} {
 		assert.Equal(t, 404, control(s, "GET", path, "").Code, path)
 	}
-	for _, path := range []string{"health", "chats", "chats/a/messages", "faults", "ledger"} {
+	for _, path := range []string{"health", "chats", "chats/a/messages", "talks", "faults", "ledger"} {
 		assert.Equal(t, 405, control(s, "PATCH", path, "").Code, path)
 	}
 	assert.Zero(t, s.Ledger().Requests, "control is no part of the account")

@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"crypto/subtle"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -28,30 +27,13 @@ const (
 	EndpointOther Endpoint = "other"
 )
 
-// problem is an error of the CRM API. Its fields are assumed: chats-api.md names
-// only the statuses.
-type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-func writeProblem(w http.ResponseWriter, status int, format string, args ...any) {
-	body := encode(problem{Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)})
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	w.Write(body)
-}
-
-// serveCRM answers a listing: bearer token, page and limit, HAL. list returns
-// the entities from an offset on, at most limit of them, and how many there are.
+// serveCRM answers a listing: bearer token, page and limit, HAL. all returns the
+// entities, which are the caller's own.
 //
 // Documented (chats-api.md, "Finding chats"): the bearer token, page, limit up to
 // 250, _embedded, _links.next, 204 when empty, the statuses 401, 402, 403 and
 // 429. Assumed: pages count from 1, limit is 250 when missing and a 400 beyond it.
-func (s *Server) serveCRM(w http.ResponseWriter, r *http.Request, endpoint Endpoint,
-	list func(query url.Values, offset, limit int) (entities any, count, total int),
-) {
+func serveCRM[T any](s *Server, w http.ResponseWriter, r *http.Request, endpoint Endpoint, all func(query url.Values) []T) {
 	query, queryErr := url.ParseQuery(r.URL.RawQuery)
 	page, pageErr := numberOr(query, "page", 1)
 	limit, limitErr := numberOr(query, "limit", MaxCRMLimit)
@@ -88,17 +70,22 @@ func (s *Server) serveCRM(w http.ResponseWriter, r *http.Request, endpoint Endpo
 		return
 	}
 
-	offset := (page - 1) * limit
-	entities, count, total := list(query, offset, limit)
-	if count == 0 && !faulty {
+	v := s.view(x.request)
+	entities := all(query)
+	total, most := len(entities), v.limit(limit)
+	offset := (page - 1) * most
+	entities = slice(entities, offset, most)
+	more, past := offset+len(entities) < total, len(entities) == 0
+	entities = shown(&v, entities, offset)
+	x.items = len(entities)
+	if !faulty && (past || len(entities) == 0 && v.emptied == PastEndNoContent) {
 		x.WriteHeader(http.StatusNoContent)
 		return
 	}
-	x.items = count
 	name := map[Endpoint]string{EndpointTalks: "talks", EndpointContactChats: "chats"}[endpoint]
 	links := map[string]any{"self": link(r, query, page, limit)}
-	if offset+count < total {
-		links["next"] = link(r, query, page+1, limit)
+	if next := v.nextLink(r, query, page, limit, more); next != nil {
+		links["next"] = next
 	}
 	body := encode(map[string]any{"_page": page, "_links": links, "_embedded": map[string]any{name: entities}})
 	if faulty {
@@ -106,6 +93,41 @@ func (s *Server) serveCRM(w http.ResponseWriter, r *http.Request, endpoint Endpo
 		return
 	}
 	x.answer(http.StatusOK, "application/hal+json", body)
+}
+
+// shown returns the entities of a page that are not hidden, as they are served.
+func shown[T any](v *view, page []T, offset int) []T {
+	kept := page[:0]
+	for i, entity := range page {
+		if v.hides(offset+i, nil) {
+			continue
+		}
+		if t, ok := any(&entity).(*Talk); ok {
+			for _, f := range v.stamps {
+				if f.selection().has(offset+i, nil) {
+					t.UpdatedAt = f.Stamp.seconds(t.UpdatedAt, f.Shift, strconv.Itoa(t.ID))
+				}
+			}
+		}
+		kept = append(kept, entity)
+	}
+	return kept
+}
+
+// nextLink returns the link to the next page, nil if there is none.
+func (v *view) nextLink(r *http.Request, query url.Values, page, limit int, more bool) map[string]string {
+	if !more && v.next != NextAlways {
+		return nil
+	}
+	switch v.next {
+	case NextMissing:
+		return nil
+	case NextElsewhere:
+		return map[string]string{"href": elsewhere(v.nextTo, r)}
+	case NextSelf:
+		return link(r, query, page, limit)
+	}
+	return link(r, query, page+1, limit)
 }
 
 func numberOr(query url.Values, name string, missing int) (int, error) {

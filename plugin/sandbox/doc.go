@@ -13,14 +13,20 @@
 //  1. The ledger notes its arrival. Refused requests count too.
 //  2. The hook of [Server.OnRequest] runs, outside every lock. What it changes
 //     (messages, faults) is already in force for this very request.
-//  3. The clock fault is applied: date window and Date header follow it.
+//  3. The faults of the clock and of the Date header are applied; the date window
+//     follows the clock.
 //  4. The rate limit answers 429, or 403 once it has blocked the client.
 //  5. Latency and the delay fault pass.
-//  6. Faults of the vendor's front answer: 5xx, 429, 403, resets, redirects, HTML.
-//  7. Scope, headers and signature are checked: 403 with an empty body.
+//  6. Faults of the vendor's front answer: 5xx, 429, 403, resets, silence, redirects,
+//     HTML.
+//  7. Headers and signature are checked: 403 with one body for all reasons; then the
+//     scope: 404.
 //  8. Query parameters are checked: 400 with a JSON body.
-//  9. Faults of the page answer: 400, 402, 404, cut and huge bodies.
-//  10. The page is served.
+//  9. Faults of the page answer: 400, 402, 404, foreign chats, cut and huge bodies,
+//     bombs.
+//  10. The page is served, with the faults that change what it holds.
+//
+// What is documented and what is assumed stands at the head of each file.
 //
 // The CRM calls that list chats go the same way, with a bearer token in place of
 // the signature and 401 in place of 403.

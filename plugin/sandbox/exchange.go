@@ -55,9 +55,34 @@ func (x *exchange) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController flush and hijack.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-func (x *exchange) setClock(shift time.Duration) {
-	x.now = x.server.config.Now().Add(shift)
-	x.server.setDate(x, x.now)
+// setClock sets the server's time and the Date header, with the faults of both.
+func (x *exchange) setClock(faults []Fault) {
+	x.now = x.server.config.Now()
+	for _, f := range faults {
+		if f.Kind == FaultClock {
+			x.now = x.now.Add(f.Shift)
+		}
+	}
+	date, missing := x.now, false
+	for _, f := range faults {
+		switch f.Kind {
+		case FaultDateOff:
+			date = date.Add(f.Shift)
+		case FaultCachedDate:
+			age := f.Shift
+			if age == 0 {
+				age = defaultCacheAge
+			}
+			date = date.Truncate(age).Add(-age)
+			x.Header().Set("Age", strconv.FormatInt(int64(x.now.Sub(date)/time.Second), 10))
+		case FaultNoDate:
+			missing = true
+		}
+	}
+	x.server.setDate(x, date)
+	if missing {
+		x.Header()["Date"] = nil // net/http adds one where there is no such key
+	}
 }
 
 func (x *exchange) answer(status int, contentType string, body []byte) {
@@ -75,18 +100,16 @@ func (s *Server) answerEarly(x *exchange) bool {
 	if hook := s.hook.Load(); hook != nil {
 		(*hook)(x.request)
 	}
-	var shift time.Duration
-	for _, f := range s.faults.takeAll(x.request, stageClock) {
-		shift += f.Shift
-	}
-	x.setClock(shift)
+	clock := s.faults.takeAll(x.request, stageClock)
+	x.setClock(clock)
 	switch s.limit.admit(time.Now()) {
 	case limitExceeded:
-		setRetryAfter(x, s.config.RetryAfter, false)
-		writeError(x, http.StatusTooManyRequests, 429, "TooManyRequests", "too many requests")
+		h := hint{after: s.config.RetryAfter, in: s.config.RetryAfterIn}
+		h.setHeader(x)
+		answerTooMany(x, detailTooMany, h)
 		return true
 	case limitBlocked:
-		answerNginx(x, http.StatusForbidden)
+		answerOther(x, http.StatusForbidden, s.config.BlockBody)
 		return true
 	}
 	delay := s.config.Latency
@@ -99,7 +122,7 @@ func (s *Server) answerEarly(x *exchange) bool {
 			x.hangUp(false)
 			return true
 		}
-		x.setClock(shift) // a Date says when the answer is made
+		x.setClock(clock) // a Date says when the answer is made
 	}
 	if f, ok := s.faults.takeOne(x.request, stageFront); ok {
 		s.answerFront(x, f)

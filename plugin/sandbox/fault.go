@@ -1,28 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// What can go wrong, each with how well it is known.
+//
+// Documented (chats-api.md, "The history call", rows "400", "403", "404", "429",
+// "500"; "Finding chats", row "limits"): the statuses and the JSON bodies BodyJSON
+// (429, and 402 of the CRM), BodySignature and BodyNotRegistered; the wait of a 429
+// in its body; an address blocked with plain text or HTML in place of JSON.
+//
+// Known of one account (row "GET /api/v4/talks"): a listing without next, which is
+// FaultNext.
+//
+// Unknown (rows "a chat of another channel", "a page shorter than limit"): how a
+// foreign chat is answered, which is FaultForeign, and whether more can follow on a
+// short page, which is FaultHideItems and FaultPageCap.
+//
+// Assumed, because nothing excludes it: everything else, that is wrong times
+// (stamp.go), the Date of a cache, waits of a year, chats that fail for good, bombs.
+
 package sandbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strconv"
-	"strings"
-	"sync"
+	"net/http"
+	"slices"
 	"time"
 )
 
 // FaultKind names a way in which the sandbox misbehaves.
 type FaultKind string
 
-// The kinds of faults.
+// The kinds of faults that answer in place of the API.
 const (
 	// FaultStatus answers Status, 400 to 599, with the Body of choice and, if
-	// RetryAfter is set, a Retry-After header. 400, 402 and 404 are answered only
-	// to requests that are well signed (or have the right access token), as these are
+	// RetryAfter is set, how long to wait. 400, 402 and 404 are answered only to
+	// requests that are well signed (or have the right access token), as these are
 	// the application's own answers.
 	FaultStatus FaultKind = "status"
+	// FaultForeign answers the history call of well-signed requests as for a chat of
+	// another channel: 403 with the Body of choice, BodySignature if there is none.
+	FaultForeign FaultKind = "foreign"
 	// FaultHTML answers 200 with an HTML page instead of JSON.
 	FaultHTML FaultKind = "html"
 	// FaultRedirect answers 302 to Location.
@@ -31,12 +48,8 @@ const (
 	FaultReset FaultKind = "reset"
 	// FaultClose closes the connection without an answer.
 	FaultClose FaultKind = "close"
-	// FaultDelay waits for Delay and then answers as usual; long ones make clients
-	// time out.
-	FaultDelay FaultKind = "delay"
-	// FaultClock sets the server's clock off by Shift: its date window and its Date
-	// header.
-	FaultClock FaultKind = "clock"
+	// FaultHang never answers: it lasts until the client has gone.
+	FaultHang FaultKind = "hang"
 	// FaultCutLength sends half of a page that a Content-Length announces in full.
 	FaultCutLength FaultKind = "cut-length"
 	// FaultCutChunked breaks a chunked page off in the middle.
@@ -45,30 +58,138 @@ const (
 	FaultCutJSON FaultKind = "cut-json"
 	// FaultHuge pads a page to Size bytes; it stays a valid page.
 	FaultHuge FaultKind = "huge"
+	// FaultBomb answers a history of {},{},… that is Size bytes long, and sent with
+	// gzip to a client that takes it: some thousandth of that.
+	FaultBomb FaultKind = "bomb"
+)
+
+// The kinds of faults that come on top of an answer.
+const (
+	// FaultDelay waits for Delay and then answers as usual; long ones make clients
+	// time out.
+	FaultDelay FaultKind = "delay"
+	// FaultClock sets the server's clock off by Shift: its date window and its Date
+	// header.
+	FaultClock FaultKind = "clock"
+	// FaultDateOff sets the Date header off by Shift, and not the clock.
+	FaultDateOff FaultKind = "date-off"
+	// FaultNoDate leaves the Date header out.
+	FaultNoDate FaultKind = "no-date"
+	// FaultCachedDate gives the Date of an answer that a cache has kept, with its
+	// Age: it is between one and two Shift old, and the same for a Shift long.
+	FaultCachedDate FaultKind = "cached-date"
+)
+
+// The kinds of faults that change what a page holds.
+const (
+	// FaultHideItems leaves the selected items out of a page after its limit was
+	// applied, so that it is shorter than asked for though more follows. A page of
+	// which nothing is left is answered by PastEnd, or as the server answers a page
+	// behind the last message. A listing of the CRM keeps its next link, and is
+	// answered with 204 only if PastEnd says so.
+	FaultHideItems FaultKind = "hide-items"
+	// FaultPageCap gives no page more than Limit items, whatever was asked for. A
+	// listing of the CRM counts its pages by that limit.
+	FaultPageCap FaultKind = "page-cap"
+	// FaultIgnoreLimit gives all of the history that follows on the offset.
+	FaultIgnoreLimit FaultKind = "ignore-limit"
 	// FaultOldestFirst serves the history in reverse, offset 0 the oldest message.
 	FaultOldestFirst FaultKind = "oldest-first"
 	// FaultNullItems mixes a null into the history behind every ten messages. The
 	// nulls take part in the numbering, so that nothing else is lost by them.
 	FaultNullItems FaultKind = "null-items"
-	// FaultNoID leaves message.id out of every item.
+	// FaultDuplicates serves every tenth message twice. The second ones take part in
+	// the numbering, as nulls do.
+	FaultDuplicates FaultKind = "duplicates"
+	// FaultNoID leaves message.id out of the selected items.
 	FaultNoID FaultKind = "no-id"
-	// FaultNoMsec leaves msec_timestamp out of every item.
+	// FaultNoMsec leaves msec_timestamp out of the selected items.
 	FaultNoMsec FaultKind = "no-msec"
+	// FaultStamp gives the selected items the wrong times of Stamp; of a talk, its
+	// updated_at. Neither moves for it.
+	FaultStamp FaultKind = "stamp"
+	// FaultBigItems pads the selected items to Size bytes each.
+	FaultBigItems FaultKind = "big-items"
 	// FaultPastEnd answers a page behind the last message by PastEnd.
 	FaultPastEnd FaultKind = "past-end"
+	// FaultNext spoils the next link of a listing of the CRM as Next says.
+	FaultNext FaultKind = "next"
 )
 
-// Body is what comes with the status of FaultStatus.
+// FaultKinds returns all kinds of faults.
+func FaultKinds() []FaultKind {
+	return []FaultKind{
+		FaultStatus, FaultForeign, FaultHTML, FaultRedirect, FaultReset, FaultClose, FaultHang, FaultCutLength, FaultCutChunked,
+		FaultCutJSON, FaultHuge, FaultBomb, FaultDelay, FaultClock, FaultDateOff, FaultNoDate, FaultCachedDate, FaultHideItems,
+		FaultPageCap, FaultIgnoreLimit, FaultOldestFirst, FaultNullItems, FaultDuplicates, FaultNoID, FaultNoMsec, FaultStamp,
+		FaultBigItems, FaultPastEnd, FaultNext,
+	}
+}
+
+// Body is what comes with the status of FaultStatus and FaultForeign.
 type Body string
 
-// The bodies of FaultStatus.
+// The bodies.
 const (
-	// BodyJSON is the API's JSON with error_code, error_description, error_type.
+	// BodyJSON is the API's own JSON: with error_code, error_type and
+	// error_description from the history call, with title, status and detail from
+	// the CRM, and for 429 from both.
 	BodyJSON Body = "json"
+	// BodySignature is the JSON of a 403 for a wrong signature.
+	BodySignature Body = "signature"
+	// BodyNotRegistered is the JSON of a 404 for a channel that is not registered or
+	// not connected.
+	BodyNotRegistered Body = "not-registered"
+	// BodyText is plain text.
+	BodyText Body = "text"
 	// BodyHTML is the error page of nginx.
 	BodyHTML Body = "html"
 	// BodyEmpty is no body.
 	BodyEmpty Body = "empty"
+)
+
+func (b Body) validate(field string) error {
+	all := []Body{BodyJSON, BodySignature, BodyNotRegistered, BodyText, BodyHTML, BodyEmpty}
+	if b == "" || slices.Contains(all, b) {
+		return nil
+	}
+	return fmt.Errorf("%s: want one of %s, got %q", field, all, string(b))
+}
+
+// Hint is where an answer tells how long to wait.
+type Hint string
+
+// The places for a wait.
+const (
+	// HintHeader is the header Retry-After, which the vendor does not promise.
+	HintHeader Hint = "header"
+	// HintBody is retry_after in the JSON of a 429, as documented.
+	HintBody Hint = "body"
+	// HintBoth is both.
+	HintBoth Hint = "both"
+)
+
+func (h Hint) validate() error {
+	switch h {
+	case "", HintHeader, HintBody, HintBoth:
+		return nil
+	}
+	return fmt.Errorf("retry_after_in: want %s, %s or %s, got %q", HintHeader, HintBody, HintBoth, string(h))
+}
+
+// Next is a way in which the next link of a listing is wrong.
+type Next string
+
+// The ways in which a next link is wrong.
+const (
+	// NextMissing leaves it out though more follows.
+	NextMissing Next = "missing"
+	// NextElsewhere leads to Location.
+	NextElsewhere Next = "elsewhere"
+	// NextSelf leads to the page that has it.
+	NextSelf Next = "self"
+	// NextAlways is there on the last page too, and leads behind the end.
+	NextAlways Next = "always"
 )
 
 // Fault is one switched-on misbehaviour. Faults are looked at in the order in
@@ -78,48 +199,112 @@ const (
 type Fault struct {
 	// Kind is required.
 	Kind FaultKind
-	// Endpoint limits the fault to one call of the API. Empty: every call.
+	// Endpoint limits the fault to one call of the API. Empty: every call that can
+	// have it.
 	Endpoint Endpoint
 	// Chat limits the fault to the history of one chat. Empty: every request.
 	Chat string
+	// Chats limits the fault to the histories of these chats, and Chat if that is set
+	// too. Nil: as Chat says.
+	Chats []string
 	// After is the number of requests to let pass first.
 	After int
 	// Count is the number of requests the fault strikes. Zero: until cleared.
 	Count int
+	// Starts is how long after being switched on it begins to strike. Zero: at once.
+	Starts time.Duration
+	// Lasts is how long it goes on from then, by the real clock. Zero: until cleared.
+	Lasts time.Duration
 	// Probability is the chance that it strikes a request, 0 to 1. Zero: always.
 	Probability float64
 	// Status is the status of FaultStatus.
 	Status int
-	// Body is the body of FaultStatus. Empty: BodyEmpty for 403, BodyHTML for 502
-	// and above, otherwise BodyJSON.
+	// Body is the body of FaultStatus and FaultForeign. Empty: BodySignature for the
+	// latter; else BodyEmpty for 403, BodyHTML for 502 and above, otherwise BodyJSON.
 	Body Body
-	// RetryAfter is for FaultStatus, rounded up to whole seconds. Zero: no header.
+	// ErrorType is the error_type of a JSON body of the history call. Empty: one that
+	// the API does not have; of FaultForeign the one of BodySignature.
+	ErrorType string
+	// Detail is the error_description, or detail, of a JSON body. Empty: a sentence
+	// that names the sandbox; for 402 the vendor's own.
+	Detail string
+	// RetryAfter is for FaultStatus, rounded up to whole seconds. Zero: no wait.
 	RetryAfter time.Duration
-	// RetryAfterDate writes RetryAfter as an HTTP date instead of seconds.
+	// RetryAfterIn is where it is told: with HintBody and HintBoth only in the JSON
+	// of a 429. Empty: HintHeader.
+	RetryAfterIn Hint
+	// RetryAfterDate writes the header as an HTTP date instead of seconds.
 	RetryAfterDate bool
+	// RetryAfterText is written as it is in place of RetryAfter, in a body as a string
+	// unless it is a JSON value: an absurd wait, such as 1e99 or
+	// Fri, 31 Dec 9999 23:59:59 GMT.
+	RetryAfterText string
 	// Delay is how long FaultDelay waits.
 	Delay time.Duration
-	// Shift is how far FaultClock sets the clock: positive into the future.
+	// Shift is how far FaultClock and FaultDateOff set the clock, positive into the
+	// future; how old FaultCachedDate is, 10 minutes if zero; and the shift of
+	// FaultStamp, zero for the default of its Stamp.
 	Shift time.Duration
-	// Location is where FaultRedirect leads. Empty: the same path and query on
-	// http://elsewhere.invalid.
+	// Location is where FaultRedirect leads, and NextElsewhere. Empty: the same path
+	// and query on http://elsewhere.invalid.
 	Location string
-	// Size is the length of the body of FaultHuge in bytes. Zero: 20 MiB.
+	// Size is in bytes: the length of the body of FaultHuge, 20 MiB if zero, and of
+	// FaultBomb, 16 MiB if zero, and of each item of FaultBigItems, a byte more than
+	// 1 MiB if zero.
 	Size int
-	// PastEnd is the style of FaultPastEnd.
+	// PastEnd is the style of FaultPastEnd, and of a page that FaultHideItems leaves
+	// empty. The latter's may be empty.
 	PastEnd PastEnd
+	// Limit is the most items of a page of FaultPageCap.
+	Limit int
+	// Stamp is what FaultStamp makes of the times.
+	Stamp Stamp
+	// Next is what FaultNext makes of a link.
+	Next Next
+
+	// The following select items, for FaultHideItems, FaultNoID, FaultNoMsec,
+	// FaultStamp and FaultBigItems. All that are set must hold; with none, every item
+	// is selected. Places are counted from the oldest message of the chat, 0, and in
+	// a listing of the CRM from the first entry.
+
+	// Messages are ids of messages.
+	Messages []string
+	// Every selects every nth item: of 3 those at 2, 5, 8, … Zero or 1: all.
+	Every int
+	// From is the first place. Zero: from the oldest on.
+	From int
+	// To is the place behind the last. Zero: up to the newest.
+	To int
 }
 
 const (
-	defaultHuge     = 20 << 20
-	defaultRedirect = "http://elsewhere.invalid"
+	defaultHuge      = 20 << 20
+	defaultBomb      = 16 << 20
+	defaultBigItem   = 1<<20 + 1
+	defaultCacheAge  = 10 * time.Minute
+	defaultElsewhere = "http://elsewhere.invalid"
 )
 
 // Validate names the first field that is wrong.
 func (f Fault) Validate() error {
+	for _, check := range []func(Fault) error{
+		Fault.validateKind, Fault.validateReach, Fault.validateAnswer, Fault.validateNumbers,
+	} {
+		if err := check(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f Fault) validateKind() error {
+	if f.Kind == "" {
+		return errors.New("kind: missing")
+	}
+	if !slices.Contains(FaultKinds(), f.Kind) {
+		return fmt.Errorf("kind: there is no fault %q", string(f.Kind))
+	}
 	switch f.Kind {
-	case FaultHTML, FaultRedirect, FaultReset, FaultClose, FaultCutLength, FaultCutChunked, FaultCutJSON,
-		FaultOldestFirst, FaultNullItems, FaultNoID, FaultNoMsec:
 	case FaultStatus:
 		if f.Status < 400 || f.Status > 599 {
 			return fmt.Errorf("status: want 400..599, got %d", f.Status)
@@ -128,261 +313,98 @@ func (f Fault) Validate() error {
 		if f.Delay <= 0 {
 			return fmt.Errorf("delay: want more than 0, got %s", f.Delay)
 		}
-	case FaultClock:
+	case FaultClock, FaultDateOff:
 		if f.Shift == 0 {
 			return errors.New("shift: want a duration other than 0")
 		}
-	case FaultHuge:
-		if f.Size < 0 {
-			return fmt.Errorf("size: want 0 or more, got %d", f.Size)
+	case FaultCachedDate:
+		if f.Shift < 0 {
+			return fmt.Errorf("shift: want 0 or more, got %s", f.Shift)
+		}
+	case FaultPageCap:
+		if f.Limit < 1 {
+			return fmt.Errorf("limit: want 1 or more, got %d", f.Limit)
 		}
 	case FaultPastEnd:
-		if err := f.PastEnd.validate(); err != nil {
-			return err
+		return f.PastEnd.validate()
+	case FaultStamp:
+		return f.Stamp.validate()
+	case FaultNext:
+		switch f.Next {
+		case NextMissing, NextElsewhere, NextSelf, NextAlways:
+		default:
+			return fmt.Errorf("next: want %s, %s, %s or %s, got %q", NextMissing, NextElsewhere, NextSelf, NextAlways, string(f.Next))
 		}
-	case "":
-		return errors.New("kind: missing")
-	default:
-		return fmt.Errorf("kind: there is no fault %q", string(f.Kind))
 	}
+	return nil
+}
+
+func (f Fault) validateReach() error {
 	switch f.Endpoint {
 	case "", EndpointHistory, EndpointTalks, EndpointContactChats:
 	default:
 		return fmt.Errorf("endpoint: want %s, %s or %s, got %q",
 			EndpointHistory, EndpointTalks, EndpointContactChats, string(f.Endpoint))
 	}
-	switch f.Body {
-	case "", BodyJSON, BodyHTML, BodyEmpty:
-	default:
-		return fmt.Errorf("body: want %s, %s or %s, got %q", BodyJSON, BodyHTML, BodyEmpty, string(f.Body))
+	if f.Endpoint != "" && !f.has(f.Endpoint) {
+		return fmt.Errorf("endpoint: %s has no fault %q", f.Endpoint, string(f.Kind))
 	}
+	if slices.Contains(f.Chats, "") {
+		return errors.New("chats: an id is empty")
+	}
+	if slices.Contains(f.Messages, "") {
+		return errors.New("messages: an id is empty")
+	}
+	return nil
+}
+
+func (f Fault) validateAnswer() error {
+	if err := f.Body.validate("body"); err != nil {
+		return err
+	}
+	if err := f.RetryAfterIn.validate(); err != nil {
+		return err
+	}
+	status := f.Status
+	if f.Kind == FaultForeign {
+		status = http.StatusForbidden
+	}
+	switch {
+	case f.Body == BodySignature && status != http.StatusForbidden:
+		return errors.New("body: signature is the body of a 403")
+	case f.Body == BodyNotRegistered && status != http.StatusNotFound:
+		return errors.New("body: not-registered is the body of a 404")
+	case (f.RetryAfterIn == HintBody || f.RetryAfterIn == HintBoth) &&
+		(f.Status != http.StatusTooManyRequests || f.Body != "" && f.Body != BodyJSON):
+		return errors.New("retry_after_in: only the JSON of a 429 has the wait in its body")
+	case f.Kind == FaultHideItems && f.PastEnd != "":
+		return f.PastEnd.validate()
+	}
+	return nil
+}
+
+func (f Fault) validateNumbers() error {
 	switch {
 	case f.After < 0:
 		return fmt.Errorf("after: want 0 or more, got %d", f.After)
 	case f.Count < 0:
 		return fmt.Errorf("count: want 0 or more, got %d", f.Count)
+	case f.Starts < 0:
+		return fmt.Errorf("starts: want 0 or more, got %s", f.Starts)
+	case f.Lasts < 0:
+		return fmt.Errorf("lasts: want 0 or more, got %s", f.Lasts)
 	case !(f.Probability >= 0 && f.Probability <= 1):
 		return fmt.Errorf("probability: want 0..1, got %v", f.Probability)
 	case f.RetryAfter < 0:
 		return fmt.Errorf("retry_after: want 0 or more, got %s", f.RetryAfter)
+	case f.Size < 0:
+		return fmt.Errorf("size: want 0 or more, got %d", f.Size)
+	case f.Every < 0:
+		return fmt.Errorf("every: want 0 or more, got %d", f.Every)
+	case f.From < 0:
+		return fmt.Errorf("from: want 0 or more, got %d", f.From)
+	case f.To < 0 || f.To > 0 && f.To <= f.From:
+		return fmt.Errorf("to: want 0 or more than from, got %d", f.To)
 	}
 	return nil
-}
-
-// faultJSON is a Fault as it travels: durations are text such as "1.5s".
-type faultJSON struct {
-	Kind           FaultKind `json:"kind"`
-	Endpoint       Endpoint  `json:"endpoint,omitempty"`
-	Chat           string    `json:"chat,omitempty"`
-	After          int       `json:"after,omitempty"`
-	Count          int       `json:"count,omitempty"`
-	Probability    float64   `json:"probability,omitempty"`
-	Status         int       `json:"status,omitempty"`
-	Body           Body      `json:"body,omitempty"`
-	RetryAfter     duration  `json:"retry_after,omitzero"`
-	RetryAfterDate bool      `json:"retry_after_date,omitempty"`
-	Delay          duration  `json:"delay,omitzero"`
-	Shift          duration  `json:"shift,omitzero"`
-	Location       string    `json:"location,omitempty"`
-	Size           int       `json:"size,omitempty"`
-	PastEnd        PastEnd   `json:"past_end,omitempty"`
-}
-
-type duration time.Duration
-
-func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-func (d *duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	*d = duration(parsed)
-	return err
-}
-
-// MarshalJSON writes the fault with snake-case names and durations as text.
-func (f Fault) MarshalJSON() ([]byte, error) {
-	return json.Marshal(faultJSON{
-		f.Kind, f.Endpoint, f.Chat, f.After, f.Count, f.Probability, f.Status, f.Body, duration(f.RetryAfter), f.RetryAfterDate,
-		duration(f.Delay), duration(f.Shift), f.Location, f.Size, f.PastEnd,
-	})
-}
-
-// UnmarshalJSON reads what MarshalJSON writes and refuses unknown names. A fault
-// with a status needs no kind.
-func (f *Fault) UnmarshalJSON(data []byte) error {
-	var j faultJSON
-	decoder := json.NewDecoder(strings.NewReader(string(data)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&j); err != nil {
-		return err
-	}
-	if j.Kind == "" && j.Status != 0 {
-		j.Kind = FaultStatus
-	}
-	*f = Fault{
-		j.Kind, j.Endpoint, j.Chat, j.After, j.Count, j.Probability, j.Status, j.Body, time.Duration(j.RetryAfter), j.RetryAfterDate,
-		time.Duration(j.Delay), time.Duration(j.Shift), j.Location, j.Size, j.PastEnd,
-	}
-	return nil
-}
-
-// ParseFault reads a fault from text, as a command line has it: a kind or a
-// status, then settings, all separated by commas. The settings have the names
-// of the JSON form.
-//
-//	503,retry_after=5s,count=3
-//	delay,delay=40s,probability=0.01
-func ParseFault(text string) (Fault, error) {
-	fields := map[string]any{}
-	for i, part := range strings.Split(text, ",") {
-		name, value, ok := strings.Cut(strings.TrimSpace(part), "=")
-		if !ok {
-			switch status, err := strconv.Atoi(name); {
-			case i == 0 && err == nil:
-				fields["status"] = status
-			case i == 0:
-				fields["kind"] = name
-			default:
-				return Fault{}, fmt.Errorf("fault %q: want name=value, got %q", text, part)
-			}
-			continue
-		}
-		switch name {
-		case "after", "count", "status", "size", "probability":
-			fields[name] = json.Number(value)
-		case "retry_after_date":
-			fields[name] = json.RawMessage(value)
-		default:
-			fields[name] = value
-		}
-	}
-	data, err := json.Marshal(fields)
-	if err != nil {
-		return Fault{}, fmt.Errorf("reading fault %q: %w", text, err)
-	}
-	var f Fault
-	if err := json.Unmarshal(data, &f); err != nil {
-		return Fault{}, fmt.Errorf("reading fault %q: %w", text, err)
-	}
-	if err := f.Validate(); err != nil {
-		return Fault{}, fmt.Errorf("fault %q: %w", text, err)
-	}
-	return f, nil
-}
-
-// SetFaults switches these faults on and all others off. On an error nothing
-// changes.
-func (s *Server) SetFaults(faults ...Fault) error {
-	for i, f := range faults {
-		if err := f.Validate(); err != nil {
-			return fmt.Errorf("fault %d: %w", i, err)
-		}
-	}
-	s.faults.set(faults, false)
-	return nil
-}
-
-// AddFault switches one more fault on.
-func (s *Server) AddFault(f Fault) error {
-	if err := f.Validate(); err != nil {
-		return fmt.Errorf("fault: %w", err)
-	}
-	s.faults.set([]Fault{f}, true)
-	return nil
-}
-
-// ClearFaults switches all faults off.
-func (s *Server) ClearFaults() { s.faults.set(nil, false) }
-
-// Faults returns the faults that are on; After and Count are what is left of
-// them.
-func (s *Server) Faults() []Fault {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	return append([]Fault{}, s.faults.on...)
-}
-
-// stage is the point of a request at which a fault is looked at.
-type stage int
-
-const (
-	stageClock stage = iota
-	stageDelay
-	stageFront
-	stagePage
-	stageView
-)
-
-func (f Fault) stage() stage {
-	switch f.Kind {
-	case FaultClock:
-		return stageClock
-	case FaultDelay:
-		return stageDelay
-	case FaultCutLength, FaultCutChunked, FaultCutJSON, FaultHuge:
-		return stagePage
-	case FaultOldestFirst, FaultNullItems, FaultNoID, FaultNoMsec, FaultPastEnd:
-		return stageView
-	case FaultStatus:
-		if f.Status == 400 || f.Status == 402 || f.Status == 404 {
-			return stagePage
-		}
-	}
-	return stageFront
-}
-
-func (f Fault) concerns(request Request) bool {
-	return (f.Chat == "" || f.Chat == request.Chat) && (f.Endpoint == "" || f.Endpoint == request.Endpoint)
-}
-
-// faultList is the switched-on faults.
-type faultList struct {
-	mu     sync.Mutex
-	on     []Fault
-	random *rand.Rand
-}
-
-func (l *faultList) seed(seed uint64) { l.random = rand.New(rand.NewPCG(seed, 0)) }
-
-func (l *faultList) set(faults []Fault, keep bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !keep {
-		l.on = nil
-	}
-	l.on = append(l.on, faults...)
-}
-
-// takeOne returns the first fault of a stage that strikes.
-func (l *faultList) takeOne(request Request, at stage) (Fault, bool) {
-	if struck := l.take(request, at, 1); len(struck) > 0 {
-		return struck[0], true
-	}
-	return Fault{}, false
-}
-
-// takeAll returns every fault of a stage that strikes.
-func (l *faultList) takeAll(request Request, at stage) []Fault { return l.take(request, at, -1) }
-
-func (l *faultList) take(request Request, at stage, most int) (struck []Fault) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	kept := l.on[:0]
-	for _, f := range l.on {
-		spent := false
-		if len(struck) != most && f.stage() == at && f.concerns(request) {
-			switch {
-			case f.After > 0:
-				f.After--
-			case f.Probability == 0 || l.random.Float64() < f.Probability:
-				struck = append(struck, f)
-				spent = f.Count == 1
-				f.Count = max(f.Count-1, 0)
-			}
-		}
-		if !spent {
-			kept = append(kept, f)
-		}
-	}
-	l.on = kept
-	return struck
 }

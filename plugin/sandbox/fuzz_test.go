@@ -5,6 +5,7 @@ package sandbox
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"testing"
 )
 
@@ -34,7 +35,8 @@ func FuzzLoadJSON(f *testing.F) {
 
 // What ParseFault accepts is a fault that can be switched on and sent.
 func FuzzParseFault(f *testing.F) {
-	for _, seed := range []string{"500", "429,retry_after=2s,retry_after_date=true", "kind=", "huge,size=9e9", ",", "=,=", "clock,shift=-1h"} {
+	for _, seed := range []string{"500", "429,retry_after=2s,retry_after_date=true", "kind=", "huge,size=9e9", ",", "=,=", "clock,shift=-1h",
+		"hang,chats=a|b,lasts=4s", "429,retry_after_text=Fri, 31 Dec 9999 23:59:59 GMT", "hide-items,messages=|"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -50,7 +52,7 @@ func FuzzParseFault(f *testing.F) {
 			t.Fatalf("%q: %s", text, err)
 		}
 		var back Fault
-		if err := json.Unmarshal(data, &back); err != nil || back != fault {
+		if err := json.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(back, fault) {
 			t.Fatalf("%q: %+v came back as %+v, %v", text, fault, back, err)
 		}
 	})

@@ -3,18 +3,20 @@
 // The endpoint GET /v2/origin/custom/{scope_id}/chats/{conversation_id}/history.
 //
 // Documented (chats-api.md, "The history call", rows "method, path", "query",
-// "scope_id", "200", "204", "400", "403"; seed): the path, offset and limit, at
-// most 50 a page, the shape of 200, 204 for a chat that does not exist or has no
-// messages, 400 for bad data, 403 for a bad signature, JSON as Content-Type.
+// "scope_id", "200", "204", "400", "403", "404"; seed): the path, offset and limit,
+// at most 50 a page, the shape of 200, 204 for a chat that does not exist or has no
+// messages, 400 for bad data, 403 for a bad signature and its body, 404 for a
+// channel that is not connected and its body, JSON as Content-Type.
 //
-// Known from samples only (rows "order", "400", "403"): newest first, the fields
-// of a 400, the empty body of a 403.
+// Known from samples only (rows "order", "400"): newest first, the fields of a 400.
 //
 // Assumed: limit is required and must be within 1 to 50 (rows "default limit":
 // neither is stated, so the strict answer keeps clients honest); offset is 0 when
-// missing; a foreign scope is a 403; the signature is checked before the query; a
-// page past the end is 204 unless Config.PastEnd says otherwise (row "a page past
-// the end": unknown); HEAD and every other method is 405.
+// missing; a scope of another channel is a 403, since its secret is not ours, and one
+// of the same channel in another account is the 404 of a channel that is not
+// connected; the signature is checked before the query; a page past the end is 204
+// unless Config.PastEnd says otherwise (row "a page past the end": unknown); HEAD
+// and every other method is 405.
 
 package sandbox
 
@@ -24,6 +26,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -48,12 +51,16 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, scope, cha
 		return
 	}
 	reason := refusedScope
-	if scope == s.config.ScopeID {
+	if channel(scope) == channel(s.config.ScopeID) {
 		reason = s.refusal(r, x.now)
 	}
 	if reason != "" {
 		s.ledger.refuse(reason)
-		x.WriteHeader(http.StatusForbidden)
+		writeInvalidSignature(x)
+		return
+	}
+	if scope != s.config.ScopeID {
+		writeNotRegistered(x)
 		return
 	}
 
@@ -68,6 +75,12 @@ func (s *Server) serveHistory(w http.ResponseWriter, r *http.Request, scope, cha
 		return
 	}
 	s.servePage(x, chatID, offset, limit)
+}
+
+// channel returns the channel_id of a scope.
+func channel(scope string) string {
+	id, _, _ := strings.Cut(scope, "_")
+	return id
 }
 
 // number returns a parameter that is a count, or -1 and why it is none.
@@ -86,40 +99,51 @@ func number(query url.Values, name string) (int, error) {
 // pageBuffers keeps the bodies of pages, some 42 KB each, from the collector.
 var pageBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
+// maxPageBuffer keeps the bodies of bad days out of the pool.
+const maxPageBuffer = 1 << 20
+
 func (s *Server) servePage(x *exchange, chatID string, offset, limit int) {
 	fault, faulty := s.faults.takeOne(x.request, stagePage)
-	if faulty && fault.Kind == FaultStatus {
+	switch {
+	case faulty && fault.Kind == FaultStatus:
 		s.answerStatus(x, fault)
 		return
+	case faulty && fault.Kind == FaultForeign:
+		s.answerForeign(x, fault)
+		return
 	}
-	v, pastEnd := s.view(x.request)
+	v := s.view(x.request)
 
 	buffer := pageBuffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is put in
-	defer pageBuffers.Put(buffer)
+	defer func() {
+		if cap(*buffer) <= maxPageBuffer {
+			pageBuffers.Put(buffer)
+		}
+	}()
 	body := (*buffer)[:0]
 	body = append(body, `{"messages":[`...)
 	total := 0
 	s.mu.RLock()
 	if c := s.chats[chatID]; c != nil {
-		total = c.viewLen(v)
-		body, x.items = c.appendPage(body, v, offset, limit)
+		total = v.len(c.len())
+		body, x.items = c.appendPage(body, &v, offset, v.limit(limit))
 	}
 	s.mu.RUnlock()
 	body = append(body, `]}`...)
 	*buffer = body
 
-	if faulty {
+	switch {
+	case faulty:
 		s.answerBody(x, fault, body)
-		return
+	case x.items > 0:
+		x.answer(http.StatusOK, "application/json", body)
+	case total == 0:
+		answerPastEnd(x, PastEndNoContent)
+	case offset < total && v.emptied != "":
+		answerPastEnd(x, v.emptied)
+	default:
+		answerPastEnd(x, v.pastEnd)
 	}
-	if x.items == 0 {
-		if total == 0 {
-			pastEnd = PastEndNoContent
-		}
-		answerPastEnd(x, pastEnd)
-		return
-	}
-	x.answer(http.StatusOK, "application/json", body)
 }
 
 func answerPastEnd(x *exchange, style PastEnd) {

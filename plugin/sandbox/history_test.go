@@ -144,10 +144,26 @@ func TestHistory_Refuses403(t *testing.T) {
 			continue
 		}
 		assert.Equal(t, http.StatusForbidden, w.Code, name)
-		assert.Empty(t, w.Body.String(), name)
+		assert.Equal(t, `{"status":0,"error_code":403,"error_type":"ORIGIN_INVALID_SIGNATURE","error_description":"invalid signature"}`,
+			w.Body.String(), name)
 		assert.Equal(t, map[string]int{c.reason: 1}, s.Ledger().Refused, name)
 		assert.Equal(t, 1, s.Ledger().RefusedTotal, name)
 	}
+}
+
+// The vendor's 404 for a channel that is not connected, asked for with the right
+// secret (chats-api.md, row "404").
+func TestHistory_AChannelThatIsNotConnected(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, Config{})
+	numbers(s, "a", 1)
+	target := "/v2/origin/custom/" + channel(DemoScopeID) + "_another-account/chats/a/history?limit=1"
+	w := serve(s, signed(target, noon))
+	assert.Equal(t, http.StatusNotFound, w.Code)
+	assert.JSONEq(t, `{"error_code":404,"error_type":"ORIGIN_NOT_REGISTERED","error_description":"NOT_FOUND"}`, w.Body.String())
+	unsigned := httptest.NewRequest("GET", target, nil)
+	assert.Equal(t, http.StatusForbidden, serve(s, unsigned).Code)
+	assert.Equal(t, 1, s.Ledger().RefusedTotal)
 }
 
 func TestHistory_BodyMustMatchItsMD5(t *testing.T) {

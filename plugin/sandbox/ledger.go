@@ -33,7 +33,8 @@ type Ledger struct {
 	// counts as EndpointOther.
 	ByEndpoint map[Endpoint]int `json:"by_endpoint"`
 	// Refused counts the 403 answers of the signature check by reason: scope,
-	// content_type, content_md5, date_format, date_window or signature.
+	// content_type, content_md5, date_format, date_window or signature; and foreign,
+	// the answers of FaultForeign.
 	Refused map[string]int `json:"refused"`
 	// RefusedTotal is the sum of Refused.
 	RefusedTotal int `json:"refused_total"`

@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -133,23 +132,22 @@ func (s *Server) ensureChat(id string) *chat {
 
 // Append adds items to a chat as its newest messages, the last of them the
 // newest of all, and makes the chat if it is new. Items are kept and served byte
-// for byte and need not be valid messages; one of no bytes is kept as null.
+// for byte and need not be valid messages; one of no bytes is kept as null. With
+// OrderTime each item is put where its msec_timestamp, or else its timestamp,
+// belongs; one without a time is the newest.
 func (s *Server) Append(chat string, items ...json.RawMessage) {
-	s.mu.Lock()
-	s.ensureChat(chat).push(items)
-	s.mu.Unlock()
-	if len(items) > 0 {
-		s.touchChat(chat)
-	}
+	s.add(chat, items, itemTime)
 }
 
 // Insert puts an item into a chat so that it is found at that offset of the
 // history: 0 makes it the newest. An offset outside of the chat puts it at the
-// nearer end. The chat is made if it is new.
+// nearer end. The chat is made if it is new. With OrderTime, too, the place is the
+// one that is named.
 func (s *Server) Insert(chat string, offset int, item json.RawMessage) {
 	s.mu.Lock()
 	c := s.ensureChat(chat)
-	c.insert(c.len()-min(max(offset, 0), c.len()), item)
+	at, _ := itemTime(item)
+	c.insert(c.len()-min(max(offset, 0), c.len()), item, at)
 	s.mu.Unlock()
 	s.touchChat(chat)
 }
@@ -215,23 +213,4 @@ func (s *Server) Chats() []string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Clone(s.order)
-}
-
-// apiError is the body of a 400. One client has seen its fields (chats-api.md,
-// row "400"); the values are assumed.
-type apiError struct {
-	Code        int    `json:"error_code"`
-	Description string `json:"error_description"`
-	Type        string `json:"error_type"`
-}
-
-func writeError(w http.ResponseWriter, status, code int, kind, format string, args ...any) {
-	writeJSON(w, status, apiError{Code: code, Description: fmt.Sprintf(format, args...), Type: kind})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body := encode(v)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(body)
 }

@@ -23,7 +23,7 @@ const DateWindow = 15 * time.Minute
 const maxSignedBody = 1 << 20
 
 // Reasons for a 403, as the ledger counts them. The answer itself is as silent
-// as the vendor's.
+// as the vendor's, who has one for all (chats-api.md, row "403").
 const (
 	refusedScope       = "scope"
 	refusedContentType = "content_type"
@@ -31,6 +31,7 @@ const (
 	refusedDateFormat  = "date_format"
 	refusedDateWindow  = "date_window"
 	refusedSignature   = "signature"
+	refusedForeign     = "foreign"
 )
 
 // sign returns the lower-case hex HMAC-SHA1 of the five parts.

@@ -64,10 +64,13 @@ func (s synthetic) index(id string) (int, bool) {
 	return int(i), string(appendSyntheticID(nil, s.chatHash, int(i))) == id
 }
 
+// at returns the time of the i-th message in unix ms.
+func (s synthetic) at(i int) int64 { return s.start + int64(i)*s.step }
+
 // appendItem appends the i-th message: about 840 bytes, shaped like the ones in
 // the vendor's sample. Every third comes from the client and has no receiver.
 func (s synthetic) appendItem(dst []byte, i int) []byte {
-	ms := s.start + int64(i)*s.step
+	ms := s.at(i)
 	dst = append(dst, `{"timestamp":`...)
 	dst = strconv.AppendInt(dst, floorDiv(ms, 1000), 10)
 	dst = append(dst, `,"msec_timestamp":`...)

@@ -20,7 +20,7 @@ import (
 )
 
 func (s *Server) serveTalks(w http.ResponseWriter, r *http.Request) {
-	s.serveCRM(w, r, EndpointTalks, func(query url.Values, offset, limit int) (any, int, int) {
+	serveCRM(s, w, r, EndpointTalks, func(query url.Values) []Talk {
 		talks := s.Talks()
 		if only := query.Get("filter[only_in_work]"); only == "1" || only == "true" {
 			talks = slices.DeleteFunc(talks, func(t Talk) bool { return !t.IsInWork })
@@ -28,7 +28,6 @@ func (s *Server) serveTalks(w http.ResponseWriter, r *http.Request) {
 		if s.config.TalksCap > 0 {
 			talks = slice(talks, 0, s.config.TalksCap)
 		}
-		page := slice(talks, offset, limit)
-		return page, len(page), len(talks)
+		return talks
 	})
 }
