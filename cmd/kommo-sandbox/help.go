@@ -48,6 +48,10 @@ Chats (several may be combined; without any: --demo)
 While they are read
   --grow RATE           messages that arrive, over all chats: 2/s, 90/m, 10/h
   --shrink RATE         messages that are deleted, anywhere
+  --order ORDER         histories list by arrival (default), or by time: then a late
+                        message is found where its time belongs
+  --clocks LIST         clocks of the messages that arrive, as distances from the
+                        server's: 0s,3s,1h
   --random-seed N       decides what grows and shrinks and when faults strike; the
                         same number repeats the run. Default 0
 
@@ -58,10 +62,15 @@ Bad days
                         empty-list, empty-object, null
   --requests-per-second RATE, --burst N
                         answer more than that with 429. Default: no limit; burst 1
-  --retry-after DURATION
-                        send Retry-After with these 429
-  --block-after N       after so many 429 block the client: 403 and nginx HTML
+  --limit-kind KIND, --limit-window DURATION
+                        how they are counted: bucket (default), or fixed-window or
+                        sliding-window, of a second
+  --retry-after DURATION, --retry-after-in PLACE
+                        tell with these 429 how long to wait: in the header (default),
+                        in the body, which is documented, or in both
+  --block-after N       after so many 429 block the client with 403
   --block-for DURATION  how long. Default: until DELETE /sandbox/ledger
+  --block-body BODY     with what: html (default), text, empty
   --talks-cap N         end a listing of talks after N without a next link
 
   --version, --help
@@ -69,22 +78,43 @@ Bad days
 Faults
   A FAULT is a status or a kind, then settings, joined by commas:
 
-    500  502  503  429  403  ...   any status from 400 to 599; retry_after=5s,
-                                   retry_after_date=true, body=json|html|empty
-    reset  close                   the connection ends without an answer
+    500  502  503  429  403  ...   any status from 400 to 599;
+                                   body=json|signature|not-registered|text|html|empty,
+                                   error_type=NAME, detail=TEXT, retry_after=5s,
+                                   retry_after_in=header|body|both,
+                                   retry_after_date=true, retry_after_text=ANYTHING
+    foreign,chats=ID|ID            403 as for chats of another channel; body=...,
+                                   error_type=NAME
+    reset  close  hang             the connection ends, or waits, without an answer
     delay,delay=40s                a late answer
     cut-length  cut-chunked        the body breaks off
     cut-json                       a complete answer with half of the JSON
     html                           status 200 with HTML
     redirect,location=URL          302
     clock,shift=-20m               the server's clock is off
+    date-off,shift=1h  no-date     the Date header is off, or missing
+    cached-date,shift=10m          the Date of an answer from a cache
     huge,size=20971520             a page of that many bytes
+    bomb,size=16777216             {},{},... of that many bytes, sent as gzip
+    ignore-limit                   all that follows on the offset
+    page-cap,limit=25              no page has more items
+    hide-items                     missing from the page, though more follows
+    stamp,stamp=STYLE              wrong times: clocks, shifted (shift=1h), 2106, 1970,
+                                   msec-in-seconds, msec-in-microseconds, msec-negative,
+                                   msec-missing, msec-contradicts
+    big-items,size=1048577         items of that many bytes
+    no-id  no-msec                 items without their id, without milliseconds
+    null-items  duplicates         items that are null, or there twice
     oldest-first                   the wrong order
-    null-items  no-id  no-msec     odd items
     past-end,past_end=STYLE        as --past-end
+    next,next=STYLE                of a listing: missing, elsewhere, self, always
 
-  Settings of all: chat=ID (only this chat), endpoint=history|talks|contact-chats,
-  after=N (let N requests pass), count=N (then be well again), probability=0.1.
+  Which items (hide-items, stamp, big-items, no-id, no-msec; default all):
+    messages=ID|ID, every=N, from=N, to=N     places count from the oldest, 0
+
+  Settings of all: chat=ID or chats=ID|ID (only these), endpoint=history|talks|contact-chats,
+  after=N (let N requests pass), count=N (then be well again), probability=0.1,
+  starts=10s (wait until then), lasts=4s (be well again after).
 
 Calls
   GET /v2/origin/custom/SCOPE_ID/chats/CHAT_ID/history?offset=0&limit=50    signed
@@ -96,7 +126,9 @@ Control, unsigned, with JSON bodies
   GET    /sandbox/chats/ID/messages          oldest first
   POST   /sandbox/chats/ID/messages          append an item, or a list of them
   POST   /sandbox/chats/ID/messages?text=Hi  append a text message made here
+  POST   /sandbox/chats/ID/messages?at=TIME  with either: their time, for --order time
   DELETE /sandbox/chats/ID/messages/MESSAGE_ID
+  GET, POST /sandbox/talks                   show; add or replace, by talk_id
   GET, PUT, POST, DELETE /sandbox/faults     show, replace, add, clear
   GET    /sandbox/ledger[?chat=ID]           requests by status, the peak in any one second,
                                              refused signatures with the reason
@@ -108,6 +140,9 @@ Examples
 
   A million messages, 5 requests a second allowed, 200 ms away:
     kommo-sandbox --synthetic chats=1,messages=1000000 --requests-per-second 5 --latency 200ms
+
+  An outage of four seconds, ten seconds from now, and a chat that never answers:
+    kommo-sandbox --fault reset,starts=10s,lasts=4s --fault hang,chat=ID
 
   Three times 429, switched on while a pipeline runs:
     curl -X PUT 127.0.0.1:8480/sandbox/faults -d '{"status":429,"retry_after":"5s","count":3}'

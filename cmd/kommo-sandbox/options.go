@@ -91,6 +91,20 @@ func newFlagSet(o *options) *flag.FlagSet {
 	}
 	rate("grow", &o.churn.Grow)
 	rate("shrink", &o.churn.Shrink)
+	f.Func("clocks", "", func(text string) error {
+		for part := range strings.SplitSeq(text, ",") {
+			clock, err := time.ParseDuration(part)
+			if err != nil {
+				return err
+			}
+			o.churn.Clocks = append(o.churn.Clocks, clock)
+		}
+		return nil
+	})
+	f.Func("order", "", func(text string) error {
+		o.config.Order = sandbox.Order(text)
+		return nil
+	})
 	f.Func("random-seed", "", func(text string) error {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		o.config.RandomSeed, o.churn.Seed = seed, seed
@@ -108,10 +122,23 @@ func newFlagSet(o *options) *flag.FlagSet {
 	})
 	f.DurationVar(&o.config.Latency, "latency", 0, "")
 	rate("requests-per-second", &o.config.RequestsPerSecond)
+	f.Func("limit-kind", "", func(text string) error {
+		o.config.Limit = sandbox.LimitKind(text)
+		return nil
+	})
+	f.DurationVar(&o.config.LimitWindow, "limit-window", 0, "")
 	f.IntVar(&o.config.Burst, "burst", 1, "")
 	f.DurationVar(&o.config.RetryAfter, "retry-after", 0, "")
+	f.Func("retry-after-in", "", func(text string) error {
+		o.config.RetryAfterIn = sandbox.Hint(text)
+		return nil
+	})
 	f.IntVar(&o.config.BlockAfter, "block-after", 0, "")
 	f.DurationVar(&o.config.BlockFor, "block-for", 0, "")
+	f.Func("block-body", "", func(text string) error {
+		o.config.BlockBody = sandbox.Body(text)
+		return nil
+	})
 	f.IntVar(&o.config.TalksCap, "talks-cap", 0, "")
 	return f
 }

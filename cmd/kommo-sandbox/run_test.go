@@ -126,6 +126,8 @@ func TestRun_NamesTheBadFlag(t *testing.T) {
 		{"--past-end x", "--past-end:"}, {"--burst -1", "--burst:"}, {"--latency x", "latency"}, {"--latency -1s", "--latency:"},
 		{"--scope-id x", "--scope-id:"}, {"--seed /nowhere/at/all", "--seed:"}, {"--requests-per-second x", "requests-per-second"},
 		{"--random-seed x", "random-seed"}, {"--block-after -1", "--block-after:"}, {"--burst", "burst"},
+		{"--order x", "--order:"}, {"--clocks 3", "clocks"}, {"--limit-kind x", "--limit-kind:"}, {"--limit-window -1s", "--limit-window:"},
+		{"--retry-after-in x", "--retry-after-in:"}, {"--block-body json", "--block-body:"},
 	} {
 		var stdout, stderr bytes.Buffer
 		assert.Equal(t, 2, run(t.Context(), strings.Fields(c.args), noEnv, &stdout, &stderr), c.args)
@@ -144,6 +146,11 @@ func TestRun_HelpNamesEveryFlag(t *testing.T) {
 	newFlagSet(&options{}).VisitAll(func(f *flag.Flag) {
 		assert.Contains(t, stdout.String(), "--"+f.Name, "help")
 	})
+	for _, kind := range sandbox.FaultKinds() {
+		if kind != sandbox.FaultStatus {
+			assert.Contains(t, stdout.String(), string(kind), "help")
+		}
+	}
 	for line := range strings.SplitSeq(stdout.String(), "\n") {
 		assert.LessOrEqual(t, len(line), 100, line)
 	}
@@ -174,13 +181,15 @@ func TestParse_EnvironmentAndItsSilence(t *testing.T) {
 func TestParse_Settings(t *testing.T) {
 	t.Parallel()
 	o, err := parse(strings.Fields("--grow 90/m --shrink 1 --random-seed 7 --fault 500,count=1 --fault reset --past-end null "+
-		"--latency 200ms --requests-per-second 5 --burst 2 --retry-after 1s --block-after 3 --block-for 1m --synthetic messages=5,step=2s"), noEnv)
+		"--latency 200ms --requests-per-second 5 --burst 2 --retry-after 1s --block-after 3 --block-for 1m "+
+		"--order time --clocks 0s,-3s,1h --limit-kind fixed-window --limit-window 2s --retry-after-in body --block-body text --synthetic messages=5,step=2s"), noEnv)
 	require.NoError(t, err)
-	assert.Equal(t, sandbox.Churn{Grow: 1.5, Shrink: 1, Seed: 7}, o.churn)
+	assert.Equal(t, sandbox.Churn{Grow: 1.5, Shrink: 1, Seed: 7, Clocks: []time.Duration{0, -3 * time.Second, time.Hour}}, o.churn)
 	assert.Equal(t, []sandbox.Fault{{Kind: sandbox.FaultStatus, Status: 500, Count: 1}, {Kind: sandbox.FaultReset}}, o.faults)
 	assert.Equal(t, sandbox.Config{
 		PastEnd: sandbox.PastEndNull, Latency: 200 * time.Millisecond, RequestsPerSecond: 5, Burst: 2, RetryAfter: time.Second,
-		BlockAfter: 3, BlockFor: time.Minute, RandomSeed: 7,
+		BlockAfter: 3, BlockFor: time.Minute, RandomSeed: 7, Order: sandbox.OrderTime, Limit: sandbox.LimitFixed,
+		LimitWindow: 2 * time.Second, RetryAfterIn: sandbox.HintBody, BlockBody: sandbox.BodyText,
 	}, o.config)
 	assert.Equal(t, crowd{chats: 1, messages: 5, start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), step: 2 * time.Second}, o.synthetic)
 	assert.False(t, o.demo)
