@@ -64,7 +64,8 @@ type Client struct {
 //
 // The layers of a call, from the outside:
 //
-//	clock    History: after a refusal by a server whose clock differs, once more
+//	clock    History: after a refusal by a server whose clock differs, once more,
+//	         or twice where the clock was corrected before
 //	retry    apicall.Caller, and in it, for each attempt:
 //	limiter  may take long, so it comes before the date is taken
 //	timeout  of one attempt, limiter not counted
@@ -122,7 +123,7 @@ func validateScopeID(s string) error {
 // one without messages and a page past the end are an empty Page.
 //
 // The Caller given to [NewClient] tries again where that can help. An error is a
-// [*RefusedError] for a 403, an [*Error] for a 400, 404 or other 4xx, or wraps an
+// [*RefusedError] for a 403 or 401, an [*Error] for a 400, 404 or other 4xx, or wraps an
 // error of package apicall, whose Retryable says if it is worth trying again. It
 // is ctx.Err() when ctx ends.
 func (c *Client) History(ctx context.Context, chatID string, offset, limit int) (Page, error) {
@@ -142,30 +143,53 @@ func (c *Client) History(ctx context.Context, chatID string, offset, limit int) 
 
 	var page Page
 	var signed time.Time
+	date := c.clock.now
 	build := func(ctx context.Context) (*http.Request, error) {
-		signed = c.clock.now()
+		signed = date()
 		return c.request(ctx, &target, path, signed), nil
 	}
 	decode := func(resp *apicall.Response) (err error) {
-		if resp.Status == http.StatusNoContent {
-			page = Page{}
-			return nil
+		page = Page{}
+		if resp.Status != http.StatusNoContent {
+			if page, err = DecodePage(resp.Body); err != nil {
+				return err
+			}
 		}
-		page, err = DecodePage(resp.Body)
-		return err
+		if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+			page.Date = at
+		}
+		return nil
 	}
 
 	err := c.call.Get(ctx, build, decode)
-	var refused *apicall.StatusError
-	if errors.As(err, &refused) && refused.Status == http.StatusForbidden && !refused.Date.IsZero() &&
-		refused.Date.Sub(signed).Abs() > maxSkew {
-		c.clock.set(refused.Date)
-		err = c.call.Get(ctx, build, decode)
+	if refused := refusal(err); refused != nil && !refused.Foreign {
+		for _, offset := range c.clock.others(refused.Date, signed) {
+			date = func() time.Time { return c.clock.at(offset) }
+			var again *apicall.StatusError
+			err = c.call.Get(ctx, build, decode)
+			if again = refusal(err); again == nil {
+				if err == nil {
+					c.clock.set(offset)
+				}
+				break
+			}
+			if again.Foreign {
+				break // a block, which no date helps against
+			}
+		}
 	}
 	if err != nil {
 		return Page{}, c.explain(ctx, chatID, err)
 	}
 	return page, nil
+}
+
+// refusal returns the 403 that err is, or nil.
+func refusal(err error) *apicall.StatusError {
+	if status, ok := errors.AsType[*apicall.StatusError](err); ok && status.Status == http.StatusForbidden {
+		return status
+	}
+	return nil
 }
 
 // request is signed for the given moment. The keys of the header are in Go's
@@ -197,12 +221,12 @@ func (c *Client) explain(ctx context.Context, chatID string, err error) error {
 	if status, ok := errors.AsType[*apicall.StatusError](err); ok {
 		switch {
 		case status.Status == http.StatusForbidden, status.Status == http.StatusUnauthorized:
-			refused := &RefusedError{Host: status.Host, ChatID: chatID, Blocked: status.HTML, Err: status}
+			refused := &RefusedError{Host: status.Host, ChatID: chatID, Reason: reasonOf(status), Err: status}
 			if !status.Date.IsZero() {
 				refused.ClockKnown, refused.ClockSkew = true, c.clock.skew(status.Date).Round(time.Second)
 			}
 			return refused
-		case status.Status >= 400 && status.Status < 500 && status.Status != http.StatusTooManyRequests:
+		case status.Status >= 400 && !status.Passing():
 			return &Error{Host: status.Host, ChatID: chatID, Err: status}
 		}
 	}

@@ -197,7 +197,7 @@ func TestHistory_TheSecondTryWaitsForTheLimiter(t *testing.T) {
 }
 
 func TestHistory_Refused(t *testing.T) {
-	const html = "<html>\r\n<head><title>403 Forbidden</title></head><body><center>nginx</center></body></html>"
+	const signature = `{"status":0,"error_code":403,"error_type":"ORIGIN_INVALID_SIGNATURE","error_description":"invalid signature"}`
 	for name, test := range map[string]struct {
 		ahead time.Duration
 		date  bool
@@ -212,7 +212,10 @@ func TestHistory_Refused(t *testing.T) {
 		"an hour behind":  {-time.Hour, true, "", 2, []string{"the server's clock is 1h0m0s behind this machine's"}},
 		"no date":         {0, false, "", 1, []string{"check this machine's clock"}},
 		"own words":       {0, true, `{"error_description":"invalid signature"}`, 1, []string{"status 403 (invalid signature): check"}},
-		"a blocked one":   {0, true, html, 1, []string{"HTML page: this address may be blocked for overload", "lower requests_per_second"}},
+		"signature":       {0, true, signature, 1, []string{"(403, ORIGIN_INVALID_SIGNATURE, invalid signature): check", "the clocks agree"}},
+		"signature, hour": {time.Hour, true, signature, 2, []string{"the server's clock is 1h0m0s ahead"}},
+		"another type":    {0, true, `{"error_type":"ORIGIN_ACCESS_DENIED"}`, 1, []string{"(ORIGIN_ACCESS_DENIED): check"}},
+		"RFC 9457":        {0, true, `{"title":"Forbidden","status":403}`, 1, []string{"(Forbidden): check"}},
 		"repeats secrets": {0, true, `{"error_description":"expected ` + testSecret + `"}`, 1, []string{"[left out]"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -232,7 +235,11 @@ func TestHistory_Refused(t *testing.T) {
 				assert.Equal(t, test.asked, asked)
 				assert.Equal(t, "amojo.kommo.com", refused.Host)
 				assert.Equal(t, testChat, refused.ChatID)
-				assert.Equal(t, test.body == html, refused.Blocked)
+				reason := RefusedOther
+				if test.body == signature {
+					reason = RefusedSignature
+				}
+				assert.Equal(t, reason, refused.Reason)
 				assert.Equal(t, test.date, refused.ClockKnown)
 				assert.Equal(t, test.ahead, refused.ClockSkew)
 				assert.False(t, apicall.Retryable(err))
@@ -244,6 +251,150 @@ func TestHistory_Refused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// chats-api.md, row 403: an address that is blocked gets plain text or nginx HTML.
+// Asking again at once with another date is the last that helps then.
+func TestHistory_ABlockedAddress(t *testing.T) {
+	for _, body := range []string{
+		"<html>\r\n<head><title>403 Forbidden</title></head><body><center>nginx</center></body></html>", "Forbidden", "\nAccess denied for 1.2.3.4\n",
+	} {
+		for _, ahead := range []time.Duration{0, time.Hour} {
+			asked := 0
+			c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+				asked++
+				return reply(r, 403, body, "Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat)), nil
+			})
+			_, err := c.History(t.Context(), testChat, 0, 50)
+			var refused *RefusedError
+			require.ErrorAs(t, err, &refused)
+			assert.Equal(t, RefusedBlocked, refused.Reason)
+			assert.Equal(t, 1, asked)
+			assert.Contains(t, err.Error(), "this address may be blocked for overload, so wait, lower requests_per_second")
+			assert.NotContains(t, err.Error(), "channel_secret")
+			assert.NotContains(t, err.Error(), "1.2.3.4")
+			assert.False(t, apicall.Retryable(err))
+		}
+	}
+	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 401, "Unauthorized"), nil })
+	_, err := c.History(t.Context(), testChat, 0, 50)
+	var refused *RefusedError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, RefusedOther, refused.Reason, "a block is a 403")
+}
+
+func TestHistory_PageHasTheServersTime(t *testing.T) {
+	at := time.Date(2026, 3, 3, 12, 0, 0, 0, time.UTC)
+	for header, want := range map[string]time.Time{
+		at.Format(http.TimeFormat): at, "": {}, "yesterday": {},
+	} {
+		for _, status := range []int{200, 204} {
+			body := ""
+			if status == 200 {
+				body = `{"messages":[{}]}`
+			}
+			c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+				return reply(r, status, body, "Date", header), nil
+			})
+			page, err := c.History(t.Context(), testChat, 0, 50)
+			require.NoError(t, err)
+			assert.True(t, want.Equal(page.Date), "%s: %s", header, page.Date)
+		}
+	}
+}
+
+// A Date that is itself wrong must not spoil the requests that follow: it is
+// believed only once the API has accepted a request that was dated by it.
+func TestHistory_AWrongDateSpoilsNothing(t *testing.T) {
+	for name, header := range map[string][]string{
+		"an hour off": {"Date", "Sat, 01 Jan 2000 01:00:00 GMT"},
+		"frozen":      {"Date", "Thu, 01 Jan 1970 00:00:00 GMT"},
+		"far":         {"Date", "Fri, 31 Dec 9999 23:59:59 GMT"},
+		"cached":      {"Date", "Fri, 31 Dec 1999 20:00:00 GMT", "Age", "14400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+					asked++
+					signed, err := time.Parse(time.RFC1123Z, r.Header.Get("Date"))
+					if err != nil || time.Since(signed).Abs() > 15*time.Minute || strings.Contains(r.URL.Path, "foreign") {
+						return reply(r, 403, "", header...), nil //nolint:nilerr // the answer to it is a refusal
+					}
+					return reply(r, 204, "", header...), nil
+				})
+				for range 3 {
+					asked = 0
+					_, err := c.History(t.Context(), "foreign", 0, 50)
+					require.Error(t, err)
+					assert.LessOrEqual(t, asked, 2, "no loop")
+					asked = 0
+					_, err = c.History(t.Context(), testChat, 0, 50)
+					require.NoError(t, err, "a refused chat with a wrong Date must not cost the others")
+					assert.Equal(t, 1, asked)
+				}
+				if name == "cached" {
+					_, err := c.History(t.Context(), "foreign", 0, 50)
+					assert.ErrorContains(t, err, "does not tell the server's time")
+				}
+			})
+		})
+	}
+}
+
+// The local clock is an hour off, is corrected by the Date, and is then set right,
+// while the server's Date has become wrong or is gone.
+func TestHistory_ALocalClockThatIsSetRight(t *testing.T) {
+	for _, later := range []string{"Thu, 01 Jan 1970 00:00:00 GMT", ""} {
+		synctest.Test(t, func(t *testing.T) {
+			off, asked, date := -time.Hour, 0, "Sat, 01 Jan 2000 00:00:00 GMT"
+			c := newTestClient(t, Config{Now: func() time.Time { return time.Now().Add(off) }}, func(r *http.Request) (*http.Response, error) {
+				asked++
+				signed, err := time.Parse(time.RFC1123Z, r.Header.Get("Date"))
+				if err != nil || time.Since(signed).Abs() > 15*time.Minute {
+					return reply(r, 403, "", "Date", date), nil //nolint:nilerr // the answer to it is a refusal
+				}
+				return reply(r, 204, "", "Date", date), nil
+			})
+			_, err := c.History(t.Context(), testChat, 0, 50)
+			require.NoError(t, err)
+			assert.Equal(t, 2, asked)
+			off, asked, date = 0, 0, later
+			_, err = c.History(t.Context(), testChat, 0, 50)
+			require.NoError(t, err)
+			assert.LessOrEqual(t, asked, 3)
+			asked = 0
+			_, err = c.History(t.Context(), testChat, 0, 50)
+			require.NoError(t, err)
+			assert.Equal(t, 1, asked)
+		})
+	}
+}
+
+// chats-api.md, row 404.
+func TestHistory_AChannelThatIsNotRegistered(t *testing.T) {
+	body := `{"error_code":404,"error_type":"ORIGIN_NOT_REGISTERED","error_description":"NOT_FOUND"}`
+	for _, known := range []bool{false, true} {
+		c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 404, body), nil })
+		_, err := c.History(t.Context(), testChat, 0, 50)
+		var rejected *Error
+		require.ErrorAs(t, err, &rejected)
+		assert.Equal(t, !known, rejected.NotRegistered())
+		assert.Equal(t, !known, strings.Contains(err.Error(), "the channel is not registered, or not connected to this account"))
+		assert.Equal(t, !known, strings.Contains(err.Error(), "check scope_id and base_url"))
+		assert.Equal(t, known, strings.Contains(err.Error(), "check that the chat's id is its id in the Chats API"))
+		body = `{"error_code":404,"error_type":"NOT_FOUND"}`
+	}
+}
+
+func TestHistory_A408IsNoRejection(t *testing.T) {
+	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 408, ""), nil },
+		apicall.Config{MaxAttempts: 1})
+	_, err := c.History(t.Context(), testChat, 0, 50)
+	require.ErrorContains(t, err, "giving up after 1 attempt")
+	var rejected *Error
+	assert.NotErrorAs(t, err, &rejected)
+	assert.True(t, apicall.Retryable(err))
 }
 
 func TestHistory_Rejected(t *testing.T) {

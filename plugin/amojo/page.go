@@ -3,13 +3,24 @@
 package amojo
 
 import (
+	"bytes"
 	"fmt"
+	"time"
 	"unsafe"
 )
+
+// MaxItems is the most items that a page may have. The API gives no more than
+// [MaxLimit], which leaves room for a server that ignores limit; a page of 16 MiB
+// may hold millions of {}, though, each of which takes a hundred times its size.
+const MaxItems = 20000
 
 // Page is one answer of the history call.
 type Page struct {
 	Items []Item // newest first, as the API sends them; nil if there are none
+
+	// Date is the server's time when it answered, to the second, from the Date
+	// header; zero if there is none that can be read. [DecodePage] leaves it zero.
+	Date time.Time
 }
 
 // Item is one message of a chat, as far as the reader needs to know it; Raw has
@@ -55,8 +66,11 @@ type Party struct {
 // taken for a short one. messages must be an array; without it, or if it is
 // null, the page is empty, which is one of the ways in which an API may answer
 // past a chat's end (chats-api.md, The history call); but an object that has
-// error_code or the like in its place is refused. Every error wraps
-// [apicall.ErrBrokenBody] and tells the place, nothing of the content.
+// error_code or the like in its place is refused. Every error tells the place,
+// nothing of the content, and wraps [apicall.ErrBrokenBody]; or
+// [apicall.ErrTooLarge], where there are more than [MaxItems].
+//
+// A byte order mark at the begin is skipped, as RFC 8259, 8.1, allows.
 //
 // Keys match exactly, and of equal keys the last one counts. A string may be
 // given as a number and a timestamp as a string; a timestamp that is not a whole
@@ -67,10 +81,12 @@ type Party struct {
 func DecodePage(body []byte) (Page, error) {
 	// The same memory as body, which nobody may change anyway: a copy would cost a
 	// tenth of what the input costs, and hold each page in memory twice.
+	size := len(body)
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	s := scanner{b: body, s: unsafe.String(unsafe.SliceData(body), len(body))} //nolint:gosec // see above
 	items, end := s.page()
 	if end < 0 {
-		return Page{}, fmt.Errorf("decoding a page of %d bytes: %w", len(body), s.err())
+		return Page{}, fmt.Errorf("decoding a page of %d bytes: %w", size, s.err())
 	}
 	return Page{Items: items}, nil
 }

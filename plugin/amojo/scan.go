@@ -34,6 +34,7 @@ type scanner struct {
 
 	failedAt int
 	failure  string // "" until something failed
+	tooMany  bool   // the failure is that there are more than MaxItems
 }
 
 func (d *scanner) fail(i int, what string) int {
@@ -44,6 +45,13 @@ func (d *scanner) fail(i int, what string) int {
 }
 
 func (d *scanner) err() error {
+	if d.tooMany {
+		return fmt.Errorf("it has more than %d items, and no more than %d were asked for: check base_url and proxy_url: %w",
+			MaxItems, MaxLimit, apicall.ErrTooLarge)
+	}
+	if len(d.s) == 0 {
+		return fmt.Errorf("it is empty: %w", apicall.ErrBrokenBody)
+	}
 	if d.failedAt >= len(d.s) {
 		return fmt.Errorf("it breaks off: %w", apicall.ErrBrokenBody)
 	}
@@ -104,6 +112,10 @@ func (d *scanner) items(i, depth int) ([]Item, int) {
 	// rarely too few, and for an ordinary page never too many.
 	items := make([]Item, 0, min(len(d.s)/256+1, MaxLimit))
 	for {
+		if len(items) == MaxItems {
+			d.tooMany = true
+			return nil, d.fail(i, "too many items")
+		}
 		items = append(items, Item{})
 		end := d.item(i, depth, &items[len(items)-1])
 		if end < 0 {
@@ -551,7 +563,7 @@ func isHex(c byte) bool {
 // is not UTF-8 become U+FFFD.
 func unquote(s string) string {
 	var out strings.Builder
-	out.Grow(len(s))
+	out.Grow(len(s) + 2*notUTF8(s)) // escapes only shrink
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
@@ -581,6 +593,21 @@ func unquote(s string) string {
 		}
 	}
 	return out.String()
+}
+
+// notUTF8 counts the bytes that are not UTF-8, each of which becomes three.
+func notUTF8(s string) (n int) {
+	if utf8.ValidString(s) {
+		return 0
+	}
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 {
+			n++
+		}
+		i += size
+	}
+	return n
 }
 
 func unescaped(c byte) byte {

@@ -21,6 +21,12 @@ const (
 	// maxWords bounds StatusError.Body, in bytes.
 	maxWords = 300
 
+	// maxErrorType bounds StatusError.ErrorType, in bytes.
+	maxErrorType = 100
+
+	// maxTraceID bounds StatusError.TraceID, in bytes: a UUID. A signature is longer.
+	maxTraceID = 36
+
 	// maxErrorBody is how much of an error's body is read, in bytes.
 	maxErrorBody = 64 << 10
 
@@ -64,32 +70,72 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	}
 	buf := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // nothing else is put in
 	defer func() {
-		if buf.Cap() <= maxHint {
-			buf.Reset()
-			buffers.Put(buf)
-		}
+		buf.Reset()
+		buffers.Put(buf)
 	}()
-	_, err := buf.ReadFrom(r)
-	if err == nil && int64(buf.Len()) > limit {
+	_, err := buf.ReadFrom(io.LimitReader(r, maxHint))
+	switch {
+	case err == nil && int64(buf.Len()) > limit:
 		return nil, ErrTooLarge
+	case err != nil || buf.Len() < maxHint:
+		return bytes.Clone(buf.Bytes()), err
 	}
-	return bytes.Clone(buf.Bytes()), err
+	// The rest of a large one is read in pieces, which then take twice its size. A
+	// buffer that grows takes three times as much.
+	pieces := [][]byte{buf.Bytes()}
+	for total := int64(buf.Len()); ; {
+		piece := make([]byte, maxHint)
+		n, err := readFull(r, piece)
+		pieces = append(pieces, piece[:n])
+		if total += int64(n); total > limit {
+			return nil, ErrTooLarge
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return bytes.Join(pieces, nil), err
+		}
+	}
+}
+
+// readFull is io.ReadFull, but returns the reader's own error, so that a body that
+// breaks off can be told from one that ends.
+func readFull(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
 }
 
 func newStatusError(host, urlField string, resp *http.Response, received time.Time) *StatusError {
 	e := &StatusError{Status: resp.StatusCode, Host: host, urlField: urlField}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && !cached(resp.Header) {
 		e.Date = date
 	}
 	e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), e.Date, received)
 	// A body that breaks off does not make the status less true.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	e.Foreign = len(body) > 0 && body[0] != '{' && body[0] != '['
 	if isHTML(resp.Header, body) {
 		e.HTML, e.Body = true, htmlPage
-	} else {
-		e.Body = ownWords(body)
+		return e
 	}
+	fields := ownFields(body)
+	e.Body = ownWords(fields)
+	e.ErrorType = clean(redact(fields.text("error_type")), maxErrorType)
+	e.TraceID = traceID(fields.text("trace_id"))
+	e.RetryAfter = max(e.RetryAfter, retrySeconds(fields.text("retry_after")))
 	return e
+}
+
+// cached reports if an answer came out of a cache (RFC 9111, 5.1).
+func cached(header http.Header) bool {
+	age := header.Get("Age")
+	return age != "" && strings.Trim(age, " 0") != ""
 }
 
 func isHTML(header http.Header, body []byte) bool {
@@ -104,26 +150,70 @@ func isHTML(header http.Header, body []byte) bool {
 	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
 }
 
-// ownWords picks what an API says of an error. Only these fields are looked at:
-// any other may repeat a message's text. Seen by clients of the Chats API:
-// error_code, error_description, error_type (chats-api.md, The history call);
-// title and detail are those of RFC 9457.
-func ownWords(body []byte) string {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
-		return ""
+// errorFields are those of a JSON body of which something is told. Only these are
+// looked at: any other may repeat a message's text. Seen by clients of the Chats
+// API: error_code, error_description, error_type, trace_id (chats-api.md, The
+// history call); title and detail are those of RFC 9457, retry_after is the
+// vendor's addition to them.
+type errorFields map[string]string
+
+func (f errorFields) text(name string) string { return f[name] }
+
+func ownFields(body []byte) errorFields {
+	var raw struct {
+		ErrorCode        scalar `json:"error_code"`
+		ErrorType        scalar `json:"error_type"`
+		Title            scalar `json:"title"`
+		ErrorDescription scalar `json:"error_description"`
+		Detail           scalar `json:"detail"`
+		TraceID          scalar `json:"trace_id"`
+		RetryAfter       scalar `json:"retry_after"`
 	}
+	if json.Unmarshal(body, &raw) != nil {
+		return nil
+	}
+	return errorFields{
+		"error_code": string(raw.ErrorCode), "error_type": string(raw.ErrorType), "title": string(raw.Title),
+		"error_description": string(raw.ErrorDescription), "detail": string(raw.Detail),
+		"trace_id": string(raw.TraceID), "retry_after": string(raw.RetryAfter),
+	}
+}
+
+// scalar is a JSON string, or a number as it is written; anything else is "".
+type scalar string
+
+// UnmarshalJSON never fails.
+func (s *scalar) UnmarshalJSON(b []byte) error {
+	*s = ""
+	switch {
+	case len(b) > 0 && b[0] == '"':
+		var text string
+		if json.Unmarshal(b, &text) == nil {
+			*s = scalar(text)
+		}
+	case len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9'):
+		*s = scalar(b)
+	}
+	return nil
+}
+
+// ownWords is what an API says of an error.
+func ownWords(fields errorFields) string {
 	var words []string
 	for _, name := range []string{"error_code", "error_type", "title", "error_description", "detail"} {
-		var s string
-		var n json.Number
-		if json.Unmarshal(fields[name], &s) == nil && s != "" {
+		if s := fields.text(name); s != "" {
 			words = append(words, s)
-		} else if json.Unmarshal(fields[name], &n) == nil && n != "" {
-			words = append(words, n.String())
 		}
 	}
 	return clean(redact(strings.Join(words, ", ")), maxWords)
+}
+
+// traceID accepts what looks like one, so neither a sentence nor a signature.
+func traceID(s string) string {
+	if len(s) > maxTraceID || strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && r != '-' && r != '_' }) {
+		return ""
+	}
+	return s
 }
 
 // clean makes foreign text safe for one line of a log: no control or invisible

@@ -42,7 +42,7 @@ func TestOwnWords(t *testing.T) {
 		`{"detail":"bad 2a2593df86235c44943a40ce35409d18bda5778c for +79161234567"}`: "bad [left out] for +[left out]",
 		`{"detail":"no chat 30477717-9f3c-4d3f-8101-603271614748, id 1234567"}`:      "no chat 30477717-9f3c-4d3f-8101-603271614748, id 1234567",
 	} {
-		got := ownWords([]byte(body))
+		got := ownWords(ownFields([]byte(body)))
 		assert.Equal(t, want, got, body)
 		assert.LessOrEqual(t, len(got), maxWords)
 	}

@@ -15,7 +15,9 @@ var (
 	// what the API sends. A decode function wraps it to have the call tried again.
 	ErrBrokenBody = errors.New("broken body")
 
-	// ErrTooLarge is wrapped by the error of an answer longer than Config.MaxBody.
+	// ErrTooLarge is wrapped by the error of an answer longer than Config.MaxBody. A
+	// decode function wraps it where an answer has too much in it, and the call is
+	// not tried again.
 	ErrTooLarge = errors.New("body too large")
 
 	// ErrRedirect is wrapped by the error of an answer that points elsewhere.
@@ -30,10 +32,28 @@ type StatusError struct {
 	// error_description, title and detail of a JSON body: at most 300 bytes, no
 	// control characters, long numbers and hex strings left out. It is
 	// "an HTML page" for one, and "" for anything else.
-	Body       string
-	HTML       bool          // the body is an HTML page, so something before the API answered
-	Date       time.Time     // the answer's Date header; zero without one
-	RetryAfter time.Duration // from the Retry-After header; 0 without one, or with a moment that has passed
+	Body string
+
+	// ErrorType is the field error_type of a JSON body, in the same way and at most
+	// 100 bytes; "" without one (chats-api.md, rows 403 and 404).
+	ErrorType string
+
+	HTML    bool // the body is an HTML page, so something before the API answered
+	Foreign bool // the body is neither empty nor JSON, HTML included: the same
+
+	// TraceID is the field trace_id of a JSON body, for which the vendor's support
+	// asks (chats-api.md, row 500); "" without one.
+	TraceID string
+
+	// Date is the answer's Date header; zero without one, and for an answer out of a
+	// cache, which has an Age (RFC 9111, 5.1): its Date is of another time.
+	Date time.Time
+
+	// RetryAfter is how long the server asks to wait: by the Retry-After header (RFC
+	// 9110, 10.2.3) or by retry_after of a JSON body, in seconds (chats-api.md, row
+	// 429), whichever is longer. It is 0 without either, with a negative one, and with
+	// a moment that has passed.
+	RetryAfter time.Duration
 
 	urlField string // Config.URLField
 }
@@ -47,6 +67,9 @@ func (e *StatusError) Error() string {
 	if e.Body != "" {
 		text += " (" + e.Body + ")"
 	}
+	if e.TraceID != "" {
+		text += ", trace_id " + e.TraceID
+	}
 	return text + ": " + e.advice()
 }
 
@@ -56,13 +79,28 @@ func (e *StatusError) advice() string {
 		return "lower requests_per_second, or share the limit with whoever else asks"
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return "check the credentials and what they may access"
-	case e.Status >= 500:
+	case e.Status >= 500 && e.HTML:
+		return "try again later, something before the API failed"
+	case e.Status >= 500, passing(e.Status):
 		return "try again later, the server failed"
 	case e.Status >= 400:
 		return "check the ids and values that are asked for"
 	default:
 		return "check " + urlField(e.urlField) + ", this API does not answer so"
 	}
+}
+
+// passing reports if a 4xx is about this one request at this moment, and not
+// about what was asked: 408 Request Timeout (RFC 9110, 15.5.9) is how servers close
+// a connection that was idle, 421 Misdirected Request (15.5.20) is about the
+// connection it came on, 423 Locked (RFC 4918, 11.3) about someone else's work, 425
+// Too Early (RFC 8470, 5.2) about the handshake.
+func passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusLocked, http.StatusTooEarly:
+		return true
+	}
+	return false
 }
 
 // NoAnswerError is an attempt without a complete head of an answer, or one that
@@ -82,7 +120,7 @@ func (e *NoAnswerError) Error() string {
 		return fmt.Sprintf("asking %s: no complete answer after %s: check the network, or raise timeout: %v",
 			e.Host, e.After.Round(time.Millisecond), e.Err)
 	}
-	return fmt.Sprintf("asking %s: no answer: check %s, proxy_url and the network: %v", e.Host, urlField(e.urlField), e.Err)
+	return fmt.Sprintf("asking %s: no answer: %s: %v", e.Host, e.advice(), e.Err)
 }
 
 // Unwrap returns the cause.
@@ -91,9 +129,14 @@ func (e *NoAnswerError) Unwrap() error { return e.Err }
 // urlField is what [Config.URLField] is when it is "".
 func urlField(name string) string { return cmp.Or(name, "base_url") }
 
+// Passing reports whether a status is worth another attempt: 429, 5xx, and the few
+// 4xx that are about the moment and not about what was asked.
+func (e *StatusError) Passing() bool {
+	return e.Status == http.StatusTooManyRequests || e.Status >= 500 || passing(e.Status)
+}
+
 // Retryable reports whether the same call may succeed later without anybody
-// changing anything. [Caller.Get] itself tries these again, but for
-// [ErrSharedLimit].
+// changing anything. [Caller.Get] itself tries these again.
 func Retryable(err error) bool {
 	var status *StatusError
 	var noAnswer *NoAnswerError
@@ -101,7 +144,9 @@ func Retryable(err error) bool {
 	case err == nil:
 		return false
 	case errors.As(err, &noAnswer):
-		// Networks and hosts come back. This is asked before the context's own
+		// Networks and hosts come back, and so does a certificate: one that has
+		// expired is renewed. A wrong scheme does not, but it can't be told from a
+		// server that is being set up, so the advice must be good instead. This is asked before the context's own
 		// errors, because an attempt's timeout wraps context.DeadlineExceeded.
 		return true
 	case errors.Is(err, ErrRedirect), errors.Is(err, ErrTooLarge):
@@ -111,13 +156,14 @@ func Retryable(err error) bool {
 		// A connection that broke, or a page of some proxy in between.
 		return true
 	case errors.Is(err, ErrSharedLimit):
-		// The store behind it comes back. Get returns it at once all the same: no
-		// request was sent, so nobody would hear of it from Config.Observe.
+		// The store behind it comes back.
 		return true
 	case errors.As(err, &status):
-		// 429 asks for exactly this, and 5xx is the server's own trouble. Any other
-		// status is about what was asked: credentials, ids, tariff.
-		return status.Status == http.StatusTooManyRequests || status.Status >= 500
+		// 429 asks for exactly this, and 5xx is the trouble of the server or of what
+		// is before it: 520 to 526 are those of Cloudflare. Any other status is about
+		// what was asked: credentials, ids, tariff. A 403 that is a block is not tried
+		// again either, because going on to ask is what it is for.
+		return status.Passing()
 	default:
 		// The caller's context ended, or its build or decode function failed.
 		return false

@@ -31,9 +31,29 @@ func (c *Caller) countResends(ctx context.Context, try int) context.Context {
 				return
 			}
 			c.observed(Attempt{Outcome: OutcomeUnreachable, Err: errResent, Try: try, Duration: time.Since(began)})
-			// Where this fails ctx has ended, and with it the request.
-			_ = c.limiter.Wait(ctx)
+			if c.grantedAgain(ctx) != nil {
+				// ctx has ended. net/http may write the request all the same before it
+				// looks, and it can't be held back from here.
+				c.limiter.owe()
+			}
 			began = time.Now()
 		},
 	})
+}
+
+// grantedAgain is granted for a repetition: it ends only with ctx, because from
+// inside net/http a request can't be given up.
+func (c *Caller) grantedAgain(ctx context.Context) error {
+	waits := c.backoff.intervals()
+	for {
+		err := c.limiter.Wait(ctx)
+		if !errors.Is(err, ErrSharedLimit) {
+			return err
+		}
+		wait := waits.next()
+		c.failedToAsk(err, wait)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
 }

@@ -3,11 +3,13 @@
 package apicall
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -15,10 +17,9 @@ const (
 	// DefaultMaxBody is what [Config.MaxBody] is when it is 0, in bytes.
 	DefaultMaxBody = 16 << 20
 
-	// maxRetryAfter is the longest Retry-After that Get waits out in silence. After
-	// a longer one the limiter is paused as asked, but the error is returned, so
-	// that somebody learns why everything stands still.
-	maxRetryAfter = time.Hour
+	// MaxRest is the longest that requests rest because a server asks for it. Servers
+	// have asked for years, by mistake: after an hour it is worth one more request.
+	MaxRest = time.Hour
 )
 
 // Config configures a [Caller]. Its zero value is ready: no limit, no timeout,
@@ -40,6 +41,9 @@ type Config struct {
 	// Backoff says how long to wait between attempts, and when to give up.
 	Backoff Backoff
 
+	// MaxAttempts is after how many attempts a call gives up. 0 means no bound.
+	MaxAttempts int
+
 	// MaxBody is the longest body that is accepted, in bytes, after decompression.
 	// 0 means [DefaultMaxBody].
 	MaxBody int64
@@ -52,6 +56,12 @@ type Config struct {
 	// Get and before it waits. It is not told of an attempt that ended because the
 	// caller's context did.
 	Observe func(Attempt)
+
+	// LimitFailed, if set, is told each time that [LimiterConfig.Shared] failed:
+	// the error, which wraps [ErrSharedLimit], and how long until it is asked again,
+	// or -1 if the call gives up. No request was sent, so Observe is not told. It is
+	// called by the goroutine that called Get.
+	LimitFailed func(err error, retryIn time.Duration)
 }
 
 // Response is an answer with status 200 or 204.
@@ -65,25 +75,29 @@ type Response struct {
 // Caller makes calls. It is safe for concurrent use and starts no goroutine;
 // make it with [New].
 type Caller struct {
-	http    *http.Client
-	limiter *Limiter
-	timeout time.Duration
-	backoff Backoff
-	maxBody int64
-	urlName string
-	observe func(Attempt)
+	http        *http.Client
+	limiter     *Limiter
+	timeout     time.Duration
+	backoff     Backoff
+	maxAttempts int
+	maxBody     int64
+	urlName     string
+	observe     func(Attempt)
+	limitFailed func(err error, retryIn time.Duration)
 }
 
 // New returns a Caller. The layers of a call, from the outside: retry, limiter,
 // timeout, and then build, which signs, so that each attempt is signed anew.
 func New(conf Config) *Caller {
 	c := &Caller{
-		limiter: conf.Limiter,
-		timeout: conf.Timeout,
-		backoff: conf.Backoff.withDefaults(),
-		maxBody: conf.MaxBody,
-		urlName: urlField(conf.URLField),
-		observe: conf.Observe,
+		limiter:     conf.Limiter,
+		timeout:     conf.Timeout,
+		backoff:     conf.Backoff.withDefaults(),
+		maxAttempts: conf.MaxAttempts,
+		maxBody:     conf.MaxBody,
+		urlName:     urlField(conf.URLField),
+		observe:     conf.Observe,
+		limitFailed: conf.LimitFailed,
 	}
 	var client http.Client
 	if conf.HTTP != nil {
@@ -92,6 +106,7 @@ func New(conf Config) *Caller {
 		client.Transport = newTransport()
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Transport = readableLocation{client.Transport}
 	c.http = &client
 	if c.limiter == nil {
 		c.limiter = NewLimiter(LimiterConfig{})
@@ -110,13 +125,18 @@ func New(conf Config) *Caller {
 // called with a 200 and its whole body, or with a 204; an error of its own that
 // wraps [ErrBrokenBody] is tried again, any other is returned.
 //
-// Get tries again, with [Backoff] in between and never sooner than Retry-After
-// asks, after no answer, a timeout, a 5xx, a 429 and a broken body. After a 429,
-// and a 503 with Retry-After, the limiter is paused, so that everyone waits.
+// Get tries again, with [Backoff] in between and never sooner than the server
+// asks, after what [Retryable] names. A 429, and a 503 that says how long to wait,
+// pause the limiter, so that everyone waits: for as long as the answer says in its
+// Retry-After header or its retry_after, whichever is longer, but no more than
+// [MaxRest], and then the call goes on. A 429 may also slow the limiter down.
 // Anything else is returned at once: a [*StatusError], or an error that wraps
-// [ErrRedirect] or [ErrTooLarge]. When the time for retries is up, and when the
-// server asks for a break of more than an hour, the last error is returned,
-// wrapped with the number of attempts. When ctx ends, ctx.Err() is returned.
+// [ErrRedirect] or [ErrTooLarge]. When the time or the number of attempts is used
+// up, the last error is returned, wrapped with the number of attempts.
+//
+// Where the shared limit fails it is asked again, with [Backoff] in between. That
+// is no attempt, and only the time can be used up by it. When ctx ends, ctx.Err()
+// is returned.
 func (c *Caller) Get(
 	ctx context.Context,
 	build func(ctx context.Context) (*http.Request, error),
@@ -126,7 +146,7 @@ func (c *Caller) Get(
 	var first time.Time
 	for try := 1; ; try++ {
 		queued := time.Now()
-		if err := c.limiter.Wait(ctx); err != nil {
+		if err := c.granted(ctx, try, first); err != nil {
 			return err
 		}
 		granted := time.Now()
@@ -148,6 +168,9 @@ func (c *Caller) Get(
 			Duration:    time.Since(granted),
 			RetryIn:     -1,
 		}
+		if outcome.accepts() {
+			c.limiter.accepted(granted)
+		}
 		if !Retryable(err) {
 			c.observed(seen)
 			return err
@@ -155,26 +178,22 @@ func (c *Caller) Get(
 
 		wait := waits.next()
 		if status, ok := errors.AsType[*StatusError](err); ok {
-			if status.Status == http.StatusTooManyRequests ||
-				status.Status == http.StatusServiceUnavailable && status.RetryAfter > 0 {
+			seen.RetryAfter = status.RetryAfter
+			rest := min(status.RetryAfter, MaxRest)
+			switch {
+			case status.Status == http.StatusTooManyRequests:
 				seen.Throttled = true
-				pause := status.RetryAfter
-				if pause == 0 {
-					pause = wait
-				}
-				c.limiter.Pause(pause)
+				seen.SlowedTo = c.limiter.throttled(granted, rest, wait, c.backoff.InitialInterval, c.backoff.MaxInterval)
+			case status.Status == http.StatusServiceUnavailable && rest > 0:
+				seen.Throttled = true
+				c.limiter.Pause(rest)
 			}
-			wait = max(wait, status.RetryAfter)
+			wait = max(wait, rest)
 		}
 		spent := time.Since(first)
-		timeIsUp := c.backoff.MaxElapsedTime > 0 && spent+wait > c.backoff.MaxElapsedTime
-		if timeIsUp || wait > max(maxRetryAfter, c.backoff.MaxInterval) {
+		if c.backoff.MaxElapsedTime > 0 && spent+wait > c.backoff.MaxElapsedTime || c.maxAttempts > 0 && try >= c.maxAttempts {
 			c.observed(seen)
-			if timeIsUp {
-				return fmt.Errorf("giving up after %d attempts in %s: %w", try, spent.Round(time.Millisecond), err)
-			}
-			return fmt.Errorf("giving up after %d attempts in %s, as the server asks for a break of %s: %w",
-				try, spent.Round(time.Millisecond), wait.Round(time.Second), err)
+			return givingUp(try, spent, err)
 		}
 		seen.RetryIn = wait
 		c.observed(seen)
@@ -182,6 +201,46 @@ func (c *Caller) Get(
 			return err
 		}
 	}
+}
+
+// granted returns nil once a request may be sent. first is when the call's first
+// attempt was; where there was none yet, the time for retries counts from the
+// first failure to ask.
+func (c *Caller) granted(ctx context.Context, try int, first time.Time) error {
+	var waits *intervals
+	for {
+		err := c.limiter.Wait(ctx)
+		if !errors.Is(err, ErrSharedLimit) {
+			return err
+		}
+		if waits == nil {
+			w := c.backoff.intervals()
+			waits = &w
+		}
+		if first.IsZero() {
+			first = time.Now()
+		}
+		wait, spent := waits.next(), time.Since(first)
+		if c.backoff.MaxElapsedTime > 0 && spent+wait > c.backoff.MaxElapsedTime {
+			c.failedToAsk(err, -1)
+			return givingUp(try-1, spent, err)
+		}
+		c.failedToAsk(err, wait)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+func givingUp(attempts int, spent time.Duration, err error) error {
+	if attempts == 0 {
+		return fmt.Errorf("giving up after %s: %w", spent.Round(time.Millisecond), err)
+	}
+	s := "s"
+	if attempts == 1 {
+		s = ""
+	}
+	return fmt.Errorf("giving up after %d attempt%s in %s: %w", attempts, s, spent.Round(time.Millisecond), err)
 }
 
 // attempt sends one request. It returns no outcome if there is nothing to tell
@@ -222,7 +281,7 @@ func (c *Caller) attempt(
 			Host:     host,
 			TimedOut: isTimeout(err) || attemptCtx.Err() != nil,
 			After:    time.Since(started),
-			Err:      withoutURL(err),
+			Err:      &cause{withoutURL(err)},
 			urlField: c.urlName,
 		}
 		if failed.TimedOut {
@@ -249,11 +308,20 @@ func (c *Caller) attempt(
 			return noAnswer(err)
 		case err != nil:
 			return OutcomeBrokenBody, fmt.Errorf("reading the answer of %s: it breaks off after %d bytes: check the network: %w: %w",
-				host, len(body), ErrBrokenBody, err)
+				host, len(body), ErrBrokenBody, &cause{err})
 		}
 		if err := decode(&Response{Status: status, Header: resp.Header, Body: body, Received: received}); err != nil {
-			if isHTML(resp.Header, body) {
+			encoding := resp.Header.Get("Content-Encoding")
+			switch {
+			case errors.Is(err, ErrTooLarge):
+				return OutcomeTooLarge, fmt.Errorf("decoding the answer of %s: %w", host, err)
+			case isHTML(resp.Header, body):
 				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: it is an HTML page: check %s and proxy_url: %w", host, c.urlName, err)
+			case encoding != "" && !strings.EqualFold(encoding, "identity"):
+				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: its Content-Encoding is %s, which was not asked for: check %s and proxy_url: %w",
+					host, clean(encoding, 30), c.urlName, err)
+			case len(bytes.TrimSpace(body)) == 0:
+				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: status 200 with an empty body: check %s and proxy_url: %w", host, c.urlName, err)
 			}
 			return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: %w", host, err)
 		}
@@ -273,6 +341,37 @@ func (c *Caller) attempt(
 func (c *Caller) observed(a Attempt) {
 	if c.observe != nil {
 		c.observe(a)
+	}
+}
+
+func (c *Caller) failedToAsk(err error, retryIn time.Duration) {
+	if c.limitFailed != nil {
+		c.limitFailed(err, retryIn)
+	}
+}
+
+// readableLocation takes a Location away that can't be read: http.Client would
+// return it as text in an error, before it asks CheckRedirect.
+type readableLocation struct{ next http.RoundTripper }
+
+func (t readableLocation) RoundTrip(req *http.Request) (*http.Response, error) {
+	next := t.next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	resp, err := next.RoundTrip(req)
+	if err == nil && resp.Header.Get("Location") != "" {
+		if _, parseErr := resp.Location(); parseErr != nil {
+			resp.Header.Del("Location")
+		}
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is for http.Client's method of that name.
+func (t readableLocation) CloseIdleConnections() {
+	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
 	}
 }
 

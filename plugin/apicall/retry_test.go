@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -156,6 +159,23 @@ func TestGet_Outcomes(t *testing.T) {
 		"404":                 {answer{status: 404, body: "what " + secretText}, OutcomeRejected, false, "status 404 Not Found: check the ids"},
 		"429":                 {answer{status: 429}, OutcomeThrottled, true, "lower requests_per_second"},
 		"500":                 {answer{status: 500}, OutcomeServerError, true, "status 500"},
+		"408":                 {answer{status: 408}, OutcomeServerError, true, "status 408 Request Timeout: try again later"},
+		"421":                 {answer{status: 421}, OutcomeServerError, true, "try again later"},
+		"423":                 {answer{status: 423}, OutcomeServerError, true, "try again later"},
+		"425":                 {answer{status: 425}, OutcomeServerError, true, "try again later"},
+		"410":                 {answer{status: 410}, OutcomeRejected, false, "check the ids"},
+		"522 HTML":            {answer{status: 522, body: "<html>" + secretText}, OutcomeServerError, true, "status 522 (an HTML page): try again later, something before the API failed"},
+		"526":                 {answer{status: 526}, OutcomeServerError, true, "status 526: try again later"},
+		"br with 200":         {answer{status: 200, header: map[string]string{"Content-Encoding": "br"}, body: "\x8b\x00"}, OutcomeBrokenBody, true, "its Content-Encoding is br, which was not asked for"},
+		"malformed head":      {answer{err: errors.New(`net/http: HTTP/1.x transport connection broken: malformed HTTP response "` + secretText + `"`)}, OutcomeUnreachable, true, "does not speak HTTP: check the scheme and the port in base_url"},
+		"malformed header":    {answer{err: errors.New("malformed MIME header line: " + secretText)}, OutcomeUnreachable, true, "no answer: check base_url"},
+		"GOAWAY":              {answer{err: errors.New(`http2: server sent GOAWAY and closed the connection; ErrCode=NO_ERROR, debug="a \"` + secretText + `"`)}, OutcomeUnreachable, true, `ErrCode=NO_ERROR, debug="…"`},
+		"GOAWAY in the body":  {answer{status: 200, body: "{", cut: errors.New(`http2: GOAWAY, debug="` + secretText)}, OutcomeBrokenBody, true, "breaks off after 1 bytes"},
+		"no such host":        {answer{err: &net.DNSError{Err: "no such host", Name: "api.example", IsNotFound: true}}, OutcomeUnreachable, true, "check the name in base_url"},
+		"no TLS":              {answer{err: errors.New("http: server gave HTTP response to HTTPS client")}, OutcomeUnreachable, true, "does not speak TLS: check the scheme"},
+		"unknown authority":   {answer{err: x509.UnknownAuthorityError{}}, OutcomeUnreachable, true, "add its authority to tls.root_cas"},
+		"expired":             {answer{err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}}, OutcomeUnreachable, true, "check this machine's clock"},
+		"of another host":     {answer{err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}, OutcomeUnreachable, true, "is for another host: check base_url"},
 		"503":                 {answer{status: 503, body: "<!DOCTYPE html><p>" + secretText}, OutcomeServerError, true, "(an HTML page)"},
 		"reset":               {answer{err: reset}, OutcomeUnreachable, true, "no answer: check base_url, proxy_url and the network: read tcp: connection reset by peer"},
 		"EOF":                 {answer{err: io.EOF}, OutcomeUnreachable, true, "EOF"},
@@ -165,7 +185,7 @@ func TestGet_Outcomes(t *testing.T) {
 		"reset in the middle": {answer{status: 200, body: `{"a":"` + secretText, cut: reset}, OutcomeBrokenBody, true, "breaks off"},
 		"not JSON":            {answer{status: 200, body: `{"a":"` + secretText}, OutcomeBrokenBody, true, "not JSON"},
 		"HTML with 200":       {answer{status: 200, body: "<html>" + secretText}, OutcomeBrokenBody, true, "an HTML page: check base_url and proxy_url"},
-		"empty with 200":      {answer{status: 200}, OutcomeBrokenBody, true, "not JSON"},
+		"empty with 200":      {answer{status: 200}, OutcomeBrokenBody, true, "status 200 with an empty body"},
 		"too large":           {answer{status: 200, body: strings.Repeat(" ", 1001)}, OutcomeTooLarge, false, "longer than 1000 bytes: ask for fewer"},
 		"not too large":       {answer{status: 200, body: "{}" + strings.Repeat(" ", 998)}, OutcomeOK, false, ""},
 	} {
@@ -302,20 +322,220 @@ func TestGet_Plain5xxPausesOnlyItself(t *testing.T) {
 	})
 }
 
-func TestGet_ABreakOfMoreThanAnHourIsReported(t *testing.T) {
+// A year, the year 9999 and what overflows are a server's mistake, or a way to
+// stop us: an hour is rested, and whoever observes is told what was asked.
+func TestGet_ABreakOfMoreThanAnHourIsCapped(t *testing.T) {
+	date := "Tue, 13 Dec 2022 11:00:00 GMT"
+	for name, test := range map[string]struct {
+		answer answer
+		asked  time.Duration
+	}{
+		"a day":               {answer{status: 429, header: map[string]string{"Retry-After": "86400"}}, 24 * time.Hour},
+		"a number too large":  {answer{status: 429, header: map[string]string{"Retry-After": "99999999999999999999999999"}}, math.MaxInt64},
+		"1e300":               {answer{status: 429, body: `{"retry_after":1e300}`}, math.MaxInt64},
+		"1e999":               {answer{status: 429, body: `{"retry_after":1e999}`}, math.MaxInt64},
+		"a year in the body":  {answer{status: 429, body: `{"retry_after":31536000}`}, 365 * 24 * time.Hour},
+		"the year 9999":       {answer{status: 429, header: map[string]string{"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT", "Date": date}}, math.MaxInt64},
+		"503":                 {answer{status: 503, header: map[string]string{"Retry-After": "86400"}}, 24 * time.Hour},
+		"more than intervals": {answer{status: 429, body: `{"retry_after":7200}`}, 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{answers: []answer{test.answer, ok}}
+				limiter := NewLimiter(LimiterConfig{})
+				start := time.Now()
+				var all sync.WaitGroup
+				all.Go(func() { assert.NoError(t, s.caller(Config{Limiter: limiter}).Get(t.Context(), build, decodeJSON)) })
+				synctest.Wait()
+				require.NoError(t, limiter.Wait(t.Context()))
+				assert.Equal(t, time.Hour, time.Since(start), "all requests rest")
+				all.Wait()
+				assert.Equal(t, time.Hour, s.asked[1].Sub(start), "and then the call goes on")
+				assert.Equal(t, test.asked, s.seen[0].RetryAfter)
+				assert.Equal(t, time.Hour, s.seen[0].RetryIn)
+				assert.True(t, s.seen[0].Throttled)
+			})
+		})
+	}
+}
+
+// chats-api.md, row 429: the wait is in the body, a header is not promised.
+func TestGet_RetryAfterOfTheBody(t *testing.T) {
+	head := func(s string) map[string]string { return map[string]string{"Retry-After": s} }
+	for name, test := range map[string]struct {
+		answer answer
+		pause  time.Duration // 0: none is stated
+	}{
+		"as documented":       {answer{status: 429, body: `{"title":"Too Many Requests","status":429,"detail":"d","retry_after":300}`}, 300 * time.Second},
+		"a fraction":          {answer{status: 429, body: `{"retry_after":70.25}`}, 70250 * time.Millisecond},
+		"text":                {answer{status: 429, body: `{"retry_after":" 70 "}`}, 70 * time.Second},
+		"an exponent":         {answer{status: 429, body: `{"retry_after":7e1}`}, 70 * time.Second},
+		"the body's longer":   {answer{status: 429, body: `{"retry_after":70}`, header: head("60")}, 70 * time.Second},
+		"the header's longer": {answer{status: 429, body: `{"retry_after":70}`, header: head("80")}, 80 * time.Second},
+		"503":                 {answer{status: 503, body: `{"retry_after":70}`}, 70 * time.Second},
+		"behind a BOM":        {answer{status: 429, body: "\ufeff" + `{"retry_after":70}`}, 70 * time.Second},
+		"negative":            {answer{status: 429, body: `{"retry_after":-70}`}, 0},
+		"negative, header":    {answer{status: 429, body: `{"retry_after":-70}`, header: head("-1")}, 0},
+		"null":                {answer{status: 429, body: `{"retry_after":null}`}, 0},
+		"words":               {answer{status: 429, body: `{"retry_after":"soon"}`}, 0},
+		"NaN":                 {answer{status: 429, body: `{"retry_after":"NaN"}`}, 0},
+		"Infinity":            {answer{status: 429, body: `{"retry_after":"Infinity"}`, header: head("inf")}, 0},
+		"hexadecimal":         {answer{status: 429, body: `{"retry_after":"0x1p9"}`}, 0},
+		"-1e999":              {answer{status: 429, body: `{"retry_after":-1e999}`}, 0},
+		"an object":           {answer{status: 429, body: `{"retry_after":{"seconds":70}}`}, 0},
+		"no object":           {answer{status: 429, body: `[{"retry_after":70}]`}, 0},
+		"deeper":              {answer{status: 429, body: `{"error":{"retry_after":70}}`}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &server{answers: []answer{test.answer, ok}}
+				require.NoError(t, s.caller(Config{}).Get(t.Context(), build, decodeJSON))
+				assert.Equal(t, test.pause, s.seen[0].RetryAfter)
+				if waited := s.asked[1].Sub(s.asked[0]); test.pause > 0 {
+					assert.Equal(t, test.pause, waited)
+				} else {
+					assert.Less(t, waited, time.Second)
+				}
+			})
+		})
+	}
+}
+
+func TestGet_GivesUpAfterMaxAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, header := range []string{"86400", "99999999999999999999999999"} {
-			s := &server{answers: []answer{{status: 429, header: map[string]string{"Retry-After": header}}}}
-			limiter := NewLimiter(LimiterConfig{})
-			err := s.caller(Config{Limiter: limiter}).Get(t.Context(), build, decodeJSON)
-			require.ErrorContains(t, err, "the server asks for a break of")
-			assert.True(t, Retryable(err))
-			assert.Equal(t, time.Duration(-1), s.seen[0].RetryIn)
-			ctx, cancel := context.WithTimeout(t.Context(), 23*time.Hour)
-			assert.ErrorIs(t, limiter.Wait(ctx), context.DeadlineExceeded, "the pause holds all the same")
-			cancel()
-		}
+		s := &server{answers: []answer{{status: 500}}}
+		err := s.caller(Config{MaxAttempts: 4}).Get(t.Context(), build, decodeJSON)
+		var status *StatusError
+		require.ErrorAs(t, err, &status)
+		assert.Regexp(t, `^giving up after 4 attempts in \d+(\.\d+)?s: asking api.example`, err.Error())
+		assert.Len(t, s.asked, 4)
+		assert.Equal(t, time.Duration(-1), s.seen[3].RetryIn)
+		assert.Positive(t, s.seen[2].RetryIn)
+		assert.True(t, Retryable(err))
+
+		s = &server{answers: []answer{{status: 500}}}
+		err = s.caller(Config{MaxAttempts: 1}).Get(t.Context(), build, decodeJSON)
+		require.ErrorContains(t, err, "giving up after 1 attempt in 0s: ")
+
+		s = &server{answers: []answer{{status: 500}, {status: 500}, {status: 500}, ok}}
+		require.NoError(t, s.caller(Config{MaxAttempts: 4}).Get(t.Context(), build, decodeJSON), "the last one counts")
+		s = &server{answers: []answer{{status: 404}}}
+		err = s.caller(Config{MaxAttempts: 1}).Get(t.Context(), build, decodeJSON)
+		assert.NotContains(t, err.Error(), "giving up", "there was nothing to give up")
 	})
+}
+
+// failingLimit is a shared limit that fails so many times, then grants.
+func failingLimit(times int, asked *int) func(context.Context) (time.Duration, error) {
+	return func(context.Context) (time.Duration, error) {
+		if *asked++; *asked <= times {
+			return 0, errors.New("redis: connection refused")
+		}
+		return 0, nil
+	}
+}
+
+func TestGet_ASharedLimitThatFailsCostsARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &server{answers: []answer{{status: 500}, ok}}
+		asked := 0
+		var told []time.Duration
+		start := time.Now()
+		c := s.caller(Config{
+			MaxAttempts: 2, // asking is no attempt
+			Limiter:     NewLimiter(LimiterConfig{Shared: failingLimit(6, &asked)}),
+			LimitFailed: func(err error, retryIn time.Duration) {
+				assert.ErrorIs(t, err, ErrSharedLimit)
+				assert.Contains(t, err.Error(), "redis: connection refused")
+				told = append(told, retryIn)
+			},
+		})
+		require.NoError(t, c.Get(t.Context(), build, decodeJSON))
+		assert.Equal(t, 8, asked)
+		require.Len(t, told, 6)
+		var slept time.Duration
+		for _, d := range told {
+			assert.Positive(t, d)
+			slept += d
+		}
+		assert.Equal(t, slept, s.asked[0].Sub(start), "nothing is sent before it grants")
+		assert.Len(t, s.seen, 2, "what was not sent is not observed")
+		assert.Equal(t, slept, s.seen[0].LimiterWait)
+		assert.Greater(t, told[5], told[0], "backing off")
+	})
+	t.Run("for ever", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, asked := &server{answers: []answer{ok}}, 0
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			c := s.caller(Config{MaxAttempts: 1, Limiter: NewLimiter(LimiterConfig{Shared: failingLimit(1<<30, &asked)})})
+			assert.Equal(t, context.DeadlineExceeded, c.Get(ctx, build, decodeJSON))
+			assert.Greater(t, asked, 100)
+			assert.Less(t, asked, 300)
+			assert.Empty(t, s.asked)
+		})
+	})
+	t.Run("until the time is up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, asked := &server{answers: []answer{ok}}, 0
+			last := time.Duration(0)
+			c := s.caller(Config{
+				Limiter:     NewLimiter(LimiterConfig{Shared: failingLimit(1<<30, &asked)}),
+				Backoff:     Backoff{MaxElapsedTime: time.Minute},
+				LimitFailed: func(_ error, retryIn time.Duration) { last = retryIn },
+			})
+			start := time.Now()
+			err := c.Get(t.Context(), build, decodeJSON)
+			require.ErrorIs(t, err, ErrSharedLimit)
+			assert.Regexp(t, `^giving up after \d+(\.\d+)?s: waiting to send`, err.Error())
+			assert.LessOrEqual(t, time.Since(start), time.Minute)
+			assert.Greater(t, time.Since(start), 20*time.Second)
+			assert.Equal(t, time.Duration(-1), last)
+		})
+	})
+}
+
+func TestGet_ALocationThatCannotBeReadIsNowhere(t *testing.T) {
+	s := &server{answers: []answer{{status: 302, header: map[string]string{"Location": "https://[" + secretText}}}}
+	err := s.caller(Config{}).Get(t.Context(), build, decodeJSON)
+	require.ErrorIs(t, err, ErrRedirect)
+	assert.Contains(t, err.Error(), "points to nowhere")
+	assert.NotContains(t, err.Error(), secretText)
+}
+
+func TestGet_TooMuchInAnAnswerIsNotTriedAgain(t *testing.T) {
+	s := &server{answers: []answer{ok}}
+	err := s.caller(Config{}).Get(t.Context(), build, func(*Response) error { return fmt.Errorf("a million rows: %w", ErrTooLarge) })
+	require.ErrorIs(t, err, ErrTooLarge)
+	assert.Len(t, s.asked, 1)
+	assert.Equal(t, []Outcome{OutcomeTooLarge}, s.outcomes())
+}
+
+func TestGet_FieldsOfAStatusError(t *testing.T) {
+	get := func(a answer) *StatusError {
+		var status *StatusError
+		s := &server{answers: []answer{a}}
+		require.ErrorAs(t, s.caller(Config{MaxAttempts: 1}).Get(t.Context(), build, decodeJSON), &status)
+		return status
+	}
+	e := get(answer{status: 403, body: `{"status":0,"error_code":403,"error_type":"ORIGIN_INVALID_SIGNATURE","error_description":"invalid signature"}`})
+	assert.Equal(t, "ORIGIN_INVALID_SIGNATURE", e.ErrorType)
+	assert.False(t, e.Foreign)
+	for body, foreign := range map[string]bool{"": false, " \n": false, "{": false, `{"a":1}`: false, "[]": false, "Forbidden": true, "<html>": true, `"x"`: true} {
+		e = get(answer{status: 403, body: body})
+		assert.Equal(t, foreign, e.Foreign, body)
+		assert.Empty(t, e.ErrorType)
+	}
+	e = get(answer{status: 403, body: `{"error_type":{"a":"b"}}`})
+	assert.Empty(t, e.ErrorType)
+	e = get(answer{status: 500, body: `{"trace_id":"2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b"}`})
+	assert.Contains(t, e.Error(), "trace_id 2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b: try again later")
+	for _, id := range []string{"2a2593df86235c44943a40ce35409d18bda5778c", "a sentence", "я"} {
+		assert.Empty(t, get(answer{status: 500, body: `{"trace_id":"` + id + `"}`}).TraceID)
+	}
+	date := "Tue, 13 Dec 2022 11:00:00 GMT"
+	assert.False(t, get(answer{status: 403, header: map[string]string{"Date": date, "Age": "0"}}).Date.IsZero())
+	assert.True(t, get(answer{status: 403, header: map[string]string{"Date": date, "Age": "7200"}}).Date.IsZero(), "out of a cache")
 }
 
 func TestGet_GivesUpAfterMaxElapsedTime(t *testing.T) {

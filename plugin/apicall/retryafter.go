@@ -19,19 +19,27 @@ func retryAfter(header string, date, received time.Time) time.Duration {
 	if header == "" {
 		return 0
 	}
-	if strings.Trim(header, "0123456789.") == "" {
-		seconds, err := strconv.ParseFloat(header, 64)
-		if err != nil && !math.IsInf(seconds, 1) {
-			return 0
-		}
-		return durationOf(seconds)
-	}
 	at, err := http.ParseTime(header)
 	if err != nil {
-		return 0
+		return retrySeconds(header)
 	}
 	if date.IsZero() {
 		date = received
 	}
 	return max(at.Sub(date), 0)
+}
+
+// retrySeconds reads a number of seconds, perhaps with a fraction or an exponent,
+// as JSON allows both. It is 0 for anything else, and the longest duration there is
+// for more than that.
+func retrySeconds(s string) time.Duration {
+	s = strings.TrimSpace(s)
+	if strings.Trim(s, "0123456789.eE+-") != "" {
+		return 0 // not Inf, NaN, hexadecimal or 1_000, which ParseFloat takes
+	}
+	seconds, err := strconv.ParseFloat(s, 64)
+	if err != nil && !math.IsInf(seconds, 1) || seconds <= 0 {
+		return 0
+	}
+	return durationOf(seconds)
 }

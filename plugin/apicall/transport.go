@@ -15,6 +15,10 @@ import (
 // there are calls side by side, most calls would begin with a TLS handshake.
 const maxIdleConns = 64
 
+// maxHeader bounds the head of an answer, in bytes. Go allows 10 MiB, and each of
+// many calls side by side may get one.
+const maxHeader = 256 << 10
+
 // NewTransport returns a transport for many calls to one host: connections are
 // kept open, HTTP/2 is used where the server speaks it, gzip is decoded.
 //
@@ -51,5 +55,7 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }

@@ -97,7 +97,7 @@ func (c *Client) Host() string { return strings.ToLower(c.base.Host) }
 // limit is 1 to [MaxLimit]. A page past the end is empty.
 //
 // The Caller given to [NewClient] tries again where that can help. An error is a
-// [*RefusedError] for a 4xx other than 429, or wraps an error of package apicall,
+// [*RefusedError] for a 4xx other than 429 and the few that pass, or wraps an error of package apicall,
 // whose Retryable says if it is worth trying again. It is ctx.Err() when ctx
 // ends.
 func (c *Client) List(ctx context.Context, from Source, page, limit int) (Page, error) {

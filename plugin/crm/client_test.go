@@ -3,6 +3,7 @@
 package crm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,29 +68,29 @@ func TestClient_Errors(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		status  int
-		html    bool
+		body    string // "": JSON
 		source  Source
 		refused bool
 		want    string
 	}{
-		"401":           {401, false, Talks, true, "access_token has expired"},
-		"402":           {402, false, Talks, true, "tariff"},
-		"403":           {403, false, Talks, true, "the user of access_token lacks a right: use an administrator's token"},
-		"403, contacts": {403, false, ContactChats, true, "contact_chats needs an administrator's token"},
-		"403, blocked":  {403, true, Talks, true, "blocked for overload"},
-		"404":           {404, false, Talks, true, "check that api_url is the account's address"},
-		"422":           {422, false, Talks, true, "status 422 (spoilt): check api_url and page_size"},
-		"429":           {429, false, Talks, false, "lower requests_per_second"},
-		"500":           {500, false, Talks, false, "try again later"},
+		"401":           {401, "", Talks, true, "access_token has expired"},
+		"402":           {402, "", Talks, true, "tariff"},
+		"403":           {403, "", Talks, true, "the user of access_token lacks a right: use an administrator's token"},
+		"403, contacts": {403, "", ContactChats, true, "contact_chats needs an administrator's token"},
+		"403, blocked":  {403, "<html></html>", Talks, true, "blocked for overload"},
+		"403, as text":  {403, "Forbidden", Talks, true, "blocked for overload, so wait"},
+		"401, words":    {401, `{"title":"Unauthorized","type":"https://httpstatus.es/401","status":401,"detail":"Token has expired"}`, Talks, true, "status 401 (Unauthorized, Token has expired): access_token has expired"},
+		"400 of nginx":  {400, "<html>The plain HTTP request was sent to HTTPS port</html>", Talks, true, "which should begin with https://"},
+		"408":           {408, "", Talks, false, "try again later"},
+		"404":           {404, "", Talks, true, "check that api_url is the account's address"},
+		"422":           {422, "", Talks, true, "status 422 (spoilt): check api_url and page_size"},
+		"429":           {429, "", Talks, false, "lower requests_per_second"},
+		"500":           {500, "", Talks, false, "try again later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-				body := `{"title":"spoilt","detail":""}`
-				if tc.html {
-					w.Header().Set("Content-Type", "text/html")
-					body = "<html></html>"
-				}
+				body := cmp.Or(tc.body, `{"title":"spoilt","detail":""}`)
 				w.WriteHeader(tc.status)
 				fmt.Fprint(w, body)
 			})
@@ -98,6 +99,9 @@ func TestClient_Errors(t *testing.T) {
 			assert.Contains(t, err.Error(), fmt.Sprintf("listing %s, page 2: ", tc.source))
 			var refused *RefusedError
 			assert.Equal(t, tc.refused, errors.As(err, &refused))
+			if tc.refused {
+				assert.Equal(t, tc.status == 403 && tc.body != "", refused.Blocked())
+			}
 			assert.NotContains(t, err.Error(), token)
 		})
 	}

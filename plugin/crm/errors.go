@@ -11,7 +11,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 )
 
-// RefusedError is a 4xx other than 429: the API will not list for this token,
+// RefusedError is a 4xx that does not pass by itself: the API will not list for this token,
 // this account or this address until somebody changes something.
 type RefusedError struct {
 	Source Source
@@ -25,15 +25,18 @@ func (e *RefusedError) Error() string {
 	if e.Err.Body != "" {
 		text += " (" + e.Err.Body + ")"
 	}
+	if e.Err.TraceID != "" {
+		text += ", trace_id " + e.Err.TraceID
+	}
 	switch {
+	case e.Blocked():
+		return text + " and no words of the API: this address may be blocked for overload, so wait, lower requests_per_second," +
+			" or ask the vendor to unblock it"
 	case e.Err.Status == http.StatusUnauthorized:
 		return text + ": access_token has expired, was revoked or belongs to another account:" +
 			" put a new one in and restart, and use a long-lived token, as others last a day"
 	case e.Err.Status == http.StatusPaymentRequired:
 		return text + ": check that the account is paid for, and that its tariff includes the API"
-	case e.Err.Status == http.StatusForbidden && e.Err.HTML:
-		return text + ": this address may be blocked for overload, so wait, lower requests_per_second," +
-			" or ask the vendor to unblock it"
 	case e.Err.Status == http.StatusForbidden && e.Source == ContactChats:
 		return text + ": the user of access_token lacks a right: contact_chats needs an administrator's token"
 	case e.Err.Status == http.StatusForbidden:
@@ -41,7 +44,18 @@ func (e *RefusedError) Error() string {
 	case e.Err.Status == http.StatusNotFound:
 		return text + ": check that api_url is the account's address, as in https://example.kommo.com"
 	}
+	if e.Err.Status == http.StatusBadRequest && e.Err.HTML {
+		// nginx: "The plain HTTP request was sent to HTTPS port".
+		return text + ": something before the API answers: check api_url, which should begin with https://, and proxy_url"
+	}
 	return text + ": check api_url and page_size"
+}
+
+// Blocked reports if something before the API refused the address: it answers 403
+// with plain text or an HTML page then (chats-api.md, rows 403 and "limits"), where
+// the API itself answers JSON, or nothing. Every call is refused then.
+func (e *RefusedError) Blocked() bool {
+	return e.Err.Status == http.StatusForbidden && e.Err.Foreign
 }
 
 // Unwrap returns the [apicall.StatusError].
@@ -52,7 +66,7 @@ func explain(ctx context.Context, from Source, page int, err error) error {
 		return ctx.Err()
 	}
 	var status *apicall.StatusError
-	if errors.As(err, &status) && status.Status >= 400 && status.Status < 500 && status.Status != http.StatusTooManyRequests {
+	if errors.As(err, &status) && status.Status >= 400 && !status.Passing() {
 		return &RefusedError{Source: from, Page: page, Err: status}
 	}
 	return fmt.Errorf("listing %s, page %d: %w", from, page, err)

@@ -12,6 +12,17 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 )
 
+const (
+	// MaxRows is the most rows that a page may have. The API gives no more than
+	// [MaxLimit], which leaves room for a server that ignores limit; a page of 16 MiB
+	// may hold millions of 0, though, each of which takes a hundred times its size.
+	MaxRows = 20000
+
+	// maxValue bounds what is read of a row as a [Value], in bytes. No id, origin or
+	// time is nearly as long.
+	maxValue = 4096
+)
+
 // Page is one answer of a list.
 type Page struct {
 	Entries []Entry // in the API's own order; nil if there are none
@@ -36,8 +47,8 @@ type Entry struct {
 	UpdatedAt int64  // Unix seconds; talks only
 }
 
-// Value is a string, or a number that fits in 64 bits. The zero Value is
-// neither.
+// Value is a string of at most 4 KiB, or a number that fits in 64 bits. The zero
+// Value is neither.
 type Value struct {
 	Text   string // the number's digits if it is one
 	Number int64
@@ -47,6 +58,9 @@ type Value struct {
 // UnmarshalJSON never fails: what is neither is left out.
 func (v *Value) UnmarshalJSON(b []byte) error {
 	*v = Value{}
+	if len(b) > maxValue {
+		return nil
+	}
 	if len(b) > 0 && b[0] == '"' {
 		return json.Unmarshal(b, &v.Text)
 	}
@@ -71,48 +85,110 @@ type row struct {
 // DecodePage reads the body of a 200: HAL, with the rows in _embedded under the
 // given name, and _links.next if a page follows. A body without that list is an
 // error that wraps [apicall.ErrBrokenBody], so that a broken answer is never
-// taken for the list's end, which is a 204. Errors tell nothing of the content.
+// taken for the list's end, which is a 204; one with more than [MaxRows] rows wraps
+// [apicall.ErrTooLarge]. Errors tell nothing of the content.
+//
+// Keys match exactly, and of equal keys the last one counts. A byte order mark at
+// the begin is skipped, as RFC 8259, 8.1, allows.
 func DecodePage(body []byte, embedded string) (Page, error) {
-	var answer struct {
-		Embedded json.RawMessage `json:"_embedded"`
-		Links    json.RawMessage `json:"_links"`
+	broken := func(what string) (Page, error) {
+		return Page{}, fmt.Errorf("decoding a page of %d bytes: %s: %w", len(body), what, apicall.ErrBrokenBody)
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return Page{}, fmt.Errorf("decoding a page of %d bytes: it is not a JSON object, or breaks off: %w", len(body), apicall.ErrBrokenBody)
+	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	switch {
+	case len(text) == 0:
+		return broken("it is empty")
+	case !json.Valid(text), text[0] != '{' && string(text) != "null":
+		return broken("it is not a JSON object, or breaks off")
 	}
 	var page Page
+	lists := member(text, "_embedded")
 	// A PHP server writes an empty object as [].
-	if !emptyArray(answer.Embedded) {
-		var lists map[string]json.RawMessage
-		if json.Unmarshal(answer.Embedded, &lists) != nil || lists == nil {
-			return Page{}, fmt.Errorf("decoding a page of %d bytes: want an object _embedded: %w", len(body), apicall.ErrBrokenBody)
+	if !emptyArray(lists) {
+		if len(lists) == 0 || lists[0] != '{' {
+			return broken("want an object _embedded")
 		}
-		list, ok := lists[embedded]
-		var rows []json.RawMessage
-		if !ok || json.Unmarshal(list, &rows) != nil {
-			return Page{}, fmt.Errorf("decoding a page of %d bytes: want an array _embedded.%s: %w", len(body), embedded, apicall.ErrBrokenBody)
+		list := member(lists, embedded)
+		if len(list) == 0 || list[0] != '[' && string(list) != "null" {
+			return broken("want an array _embedded." + embedded)
 		}
-		for _, raw := range rows {
-			page.Entries = append(page.Entries, newEntry(raw))
+		entries, ok := rows(list)
+		if !ok {
+			return Page{}, fmt.Errorf("decoding a page of %d bytes: it has more than %d rows, and no more than %d were asked for: check api_url and proxy_url: %w",
+				len(body), MaxRows, MaxLimit, apicall.ErrTooLarge)
 		}
-	}
-	var links struct {
-		Next struct {
-			Href string `json:"href"`
-		} `json:"next"`
+		page.Entries = entries
 	}
 	// Links that are not as expected are none; the lister asks again behind a
 	// full page anyway.
-	page.More = json.Unmarshal(answer.Links, &links) == nil && links.Next.Href != ""
+	href := member(member(member(text, "_links"), "next"), "href")
+	page.More = len(href) > len(`""`) && href[0] == '"'
 	return page, nil
 }
 
-func emptyArray(raw json.RawMessage) bool {
-	raw = bytes.TrimSpace(raw)
+// skipped is a value that is read over.
+type skipped struct{}
+
+// UnmarshalJSON never fails.
+func (*skipped) UnmarshalJSON([]byte) error { return nil }
+
+// member returns the value of an object's last member of this name, without a
+// copy; nil without one, and of anything but an object. text is valid JSON without
+// space around it.
+func member(text []byte, name string) (value []byte) {
+	if len(text) == 0 || text[0] != '{' {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil
+		}
+		begin := d.InputOffset()
+		if d.Decode(&skipped{}) != nil {
+			return nil
+		}
+		if key == name {
+			value = bytes.TrimLeft(text[begin:d.InputOffset()], ": \t\r\n")
+		}
+	}
+	return value
+}
+
+// rows returns the entries of an array, or false if there are too many. list is as
+// the text of member, or null.
+func rows(list []byte) (entries []Entry, ok bool) {
+	if list[0] != '[' {
+		return nil, true
+	}
+	d := json.NewDecoder(bytes.NewReader(list))
+	if _, err := d.Token(); err != nil {
+		return nil, true
+	}
+	for d.More() {
+		if len(entries) == MaxRows {
+			return nil, false
+		}
+		begin := d.InputOffset()
+		if d.Decode(&skipped{}) != nil {
+			return nil, true // not of valid JSON
+		}
+		raw := bytes.TrimLeft(list[begin:d.InputOffset()], ", \t\r\n")
+		// A copy: one row may be kept for long after its page.
+		entries = append(entries, newEntry(bytes.Clone(raw)))
+	}
+	return entries, true
+}
+
+func emptyArray(raw []byte) bool {
 	return len(raw) >= 2 && raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 }
 
-func newEntry(raw json.RawMessage) Entry {
+func newEntry(raw []byte) Entry {
 	e := Entry{Raw: raw}
 	var r row
 	if raw[0] != '{' || json.Unmarshal(raw, &r) != nil {

@@ -4,7 +4,13 @@ package crm
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -53,8 +59,14 @@ func TestDecodePage_Lists(t *testing.T) {
 		`{"_embedded":{"talks":{}}}`:            "want an array _embedded.talks",
 		`{"error":"private"}`:                   "want an object _embedded",
 		`[]`:                                    "it is not a JSON object, or breaks off",
-		``:                                      "it is not a JSON object, or breaks off",
+		``:                                      "it is empty",
 		`{"_embedded":{"talks":[`:               "it is not a JSON object, or breaks off",
+		"\ufeff{\"_embedded\":{\"talks\":[]}}":   "",
+		`{"_embedded":{"talks":5,"talks":[]}}`:  "",
+		`{"_embedded":{"talks":[1],"talks":1}}`: "want an array _embedded.talks",
+		`{"_Embedded":{"talks":[]}}`:            "want an object _embedded",
+		`"_embedded"`:                           "it is not a JSON object, or breaks off",
+		" \n":                                   "it is empty",
 		`{"_embedded":{"talks":[]}} {}`:         "it is not a JSON object, or breaks off",
 	} {
 		page, err := DecodePage([]byte(body), "talks")
@@ -69,17 +81,103 @@ func TestDecodePage_Lists(t *testing.T) {
 	}
 }
 
+func TestDecodePage_More(t *testing.T) {
+	t.Parallel()
+	for links, want := range map[string]bool{
+		`{"next":{"href":"x"}}`: true, `{"next":{"href":""}}`: false, `{"next":{"href":null}}`: false, `{"next":{}}`: false, `{"next":"x"}`: false,
+		`{}`: false, `[]`: false, `null`: false, `{"self":{"href":"x"}}`: false, ` { "next" : { "x" : 1 , "href" : "x" } } `: true,
+	} {
+		page, err := DecodePage([]byte(`{"_links":`+links+`,"_embedded":{"talks":[]}}`), "talks")
+		require.NoError(t, err)
+		assert.Equal(t, want, page.More, links)
+	}
+}
+
+func TestDecodePage_MaxRows(t *testing.T) {
+	t.Parallel()
+	list := func(n int) []byte {
+		return []byte(`{"_embedded":{"talks":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]}}`)
+	}
+	page, err := DecodePage(list(MaxRows), "talks")
+	require.NoError(t, err)
+	assert.Len(t, page.Entries, MaxRows)
+	_, err = DecodePage(list(MaxRows+1), "talks")
+	require.ErrorIs(t, err, apicall.ErrTooLarge)
+	assert.ErrorContains(t, err, "it has more than 20000 rows, and no more than 250 were asked for")
+	assert.False(t, apicall.Retryable(err))
+}
+
+func TestDecodePage_ALongValueIsNone(t *testing.T) {
+	t.Parallel()
+	page, err := DecodePage([]byte(`{"_embedded":{"talks":[{"chat_id":"`+strings.Repeat("a", 5000)+`","talk_id":7}]}}`), "talks")
+	require.NoError(t, err)
+	assert.Empty(t, page.Entries[0].ChatID)
+	assert.Equal(t, "7", page.Entries[0].TalkID.Text)
+}
+
+// Pages that are small on the wire and large in memory. Not parallel: it measures.
+func TestDecodePage_MemoryOfHostilePages(t *testing.T) {
+	const size = 16 << 20
+	fill := func(head, unit, tail string) []byte {
+		return []byte(head + strings.Repeat(unit, (size-len(head)-len(tail))/len(unit)) + tail)
+	}
+	for name, body := range map[string][]byte{
+		"rows":        fill(`{"_embedded":{"talks":[{}`, `,{}`, `]}}`),
+		"numbers":     fill(`{"_embedded":{"talks":[0`, `,0`, `]}}`),
+		"lists":       fill(`{"_embedded":{"talks":[]`, `,"a":0`, `}}`),
+		"many lists":  fill(`{"_embedded":{"talks":[]`, `,"talks":[{}]`, `}}`),
+		"members":     fill(`{"a":0`, `,"a":0`, `}`),
+		"one row":     fill(`{"_embedded":{"talks":[{"x":[0`, `,0`, `]}]}}`),
+		"a long id":   fill(`{"_embedded":{"talks":[{"chat_id":"`, "\xff", `"}]}}`),
+		"a long link": fill(`{"_embedded":{"talks":[]},"_links":{"next":{"href":"`, "\xff", `"}}}`),
+		"links":       fill(`{"_embedded":{"talks":[]},"_links":{"a":0`, `,"a":0`, `}}`),
+	} {
+		peak := peakHeap(func() { _, _ = DecodePage(body, "talks") }) + size
+		t.Logf("%s: %d MiB at most", name, peak>>20)
+		assert.Less(t, peak, uint64(100<<20), name)
+	}
+}
+
+// peakHeap is how much more heap f needs at its worst, in bytes.
+func peakHeap(f func()) uint64 {
+	defer debug.SetGCPercent(debug.SetGCPercent(5)) // so that what is not needed is not counted
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	before, peak := m.HeapAlloc, uint64(0)
+	done, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapAlloc)
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
+	f()
+	close(done)
+	<-watched
+	return peak - min(before, peak)
+}
+
 func FuzzDecodePage(f *testing.F) {
 	f.Add([]byte(`{"_links":{"next":{"href":"x"}},"_embedded":{"talks":[{"talk_id":5,"chat_id":"a"}, 3 ]}}`))
 	f.Add([]byte(`{"_embedded":[ ]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		page, err := DecodePage(body, "talks")
 		if err != nil {
-			require.ErrorIs(t, err, apicall.ErrBrokenBody)
+			require.True(t, errors.Is(err, apicall.ErrBrokenBody) || errors.Is(err, apicall.ErrTooLarge))
 			return
 		}
+		require.True(t, json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))))
 		for _, e := range page.Entries {
 			require.True(t, bytes.Contains(body, e.Raw), "byte for byte")
+			require.True(t, json.Valid(e.Raw), "a whole value")
 		}
 	})
 }
