@@ -25,10 +25,12 @@ var version, dateBuilt string
 
 func main() {
 	v, date := stamp()
-	args := os.Args[1:]
-	linting := len(args) > 0 && args[0] == "lint"
-	named := newConfigs(args)
-	named.tell(linting)
+	command := ""
+	if len(os.Args) > 1 {
+		command = os.Args[1]
+	}
+	named := newConfigs(os.Args[1:])
+	named.tell(command)
 
 	code, err := service.RunCLIToCode(
 		context.Background(),
@@ -43,7 +45,7 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	if linting && named.lintTypes(os.Stderr) {
+	if command == "lint" && named.lintTypes(os.Stderr) {
 		code = max(code, 1)
 	}
 	os.Exit(code)
