@@ -80,6 +80,7 @@ Each message has these, as far as the API gave them:
 - kommo_chats_listed_total                messages, one for each chat that was new or changed
 - kommo_chats_checkpoint_errors_total
 - kommo_chats_newest_update_timestamp     Unix seconds; talks only
+- kommo_chats_api_up                      1: the API answered last; 0: it does not answer, or refuses everything
 `+"```"+`
 `).
 		Fields(

@@ -84,8 +84,9 @@ Each message has these, as far as the API gave them:
 - kommo_chat_history_messages_total
 - kommo_chat_history_realigned_total             pages that had shifted and were asked for again
 - kommo_chat_history_checkpoint_errors_total
-- kommo_chat_history_chats{state}                waiting, reading, delivering, failing, done
+- kommo_chat_history_chats{state}                waiting, reading, delivering, failing (also while it is tried again), done
 - kommo_chat_history_newest_message_timestamp    Unix seconds
+- kommo_chat_history_api_up                      1: the API answered last; 0: it does not answer, or refuses everything
 `+"```"+`
 `).
 		Fields(
