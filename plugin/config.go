@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"gopkg.in/yaml.v3"
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 )
@@ -111,6 +112,9 @@ func (r *fieldReader) durationAt(least time.Duration, path ...string) time.Durat
 	switch {
 	case err != nil:
 		r.require(false, "%s: want a duration with its unit, as in 30s or 5m, got %q", field, text)
+		return least
+	case d < least && least == 1:
+		r.require(false, "%s: want more than 0s, got %s", field, d)
 		return least
 	case d < least:
 		r.require(false, "%s: want %s or more, got %s", field, least, d)
@@ -235,6 +239,9 @@ func (c *inputConfig) readChats(r *fieldReader) {
 	if !fromInput {
 		return
 	}
+	if input, _ := r.conf.FieldAny(fieldChatsInput); isEmpty(input) {
+		r.require(false, "%s: it is empty: want an input, as in kommo_chats: {…}", fieldChatsInput)
+	}
 	text := read(r, r.conf.FieldString, fieldChatID)
 	id, err := service.NewInterpolatedString(text)
 	if err != nil {
@@ -244,6 +251,19 @@ func (c *inputConfig) readChats(r *fieldReader) {
 	_, static := id.Static()
 	r.require(!static, "%s: it is the same for every message, got %q: want an interpolation, as in ${! @kommo_chat_id }", fieldChatID, text)
 	c.chatID = id
+}
+
+// isEmpty tells whether a field that holds a component holds none.
+func isEmpty(component any) bool {
+	switch c := component.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		return len(c) == 0
+	case *yaml.Node:
+		return len(c.Content) == 0 && (c.Kind == yaml.MappingNode || c.Tag == "!!null")
+	}
+	return false
 }
 
 // checkChatID says why a text can't be the id of a chat, or returns nil. The error

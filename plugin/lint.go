@@ -29,7 +29,7 @@ func lintRule(input string) string { return fmt.Sprintf("root = %s(%q, this)", l
 
 // lintable is an input as its lint rule sees it.
 type lintable struct {
-	spec func() *service.ConfigSpec
+	spec *service.ConfigSpec
 	// standIns are values for the fields that have to be there, so that the others
 	// can be read where one is missing.
 	standIns map[string]any
@@ -42,13 +42,13 @@ func lintables(input string) (lintable, bool) {
 	switch input {
 	case inputName:
 		return lintable{
-			spec:     inputSpec,
+			spec:     inputSpec(),
 			standIns: map[string]any{fieldScopeID: "channel_account", fieldChannelSecret: "secret"},
 			read:     func(r *fieldReader, l labels) { readInputConfig(r, l) },
 		}, true
 	case chatsName:
 		return lintable{
-			spec:     chatsSpec,
+			spec:     chatsSpec(),
 			standIns: map[string]any{fieldAPIURL: "https://example.kommo.com", fieldAccessToken: "token"},
 			read:     func(r *fieldReader, l labels) { readChatsConfig(r, l) },
 		}, true
@@ -150,7 +150,7 @@ func (l lintable) parse(config map[string]any) (*service.ParsedConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.spec().ParseYAML(string(text), nil)
+	return l.spec.ParseYAML(string(text), nil)
 }
 
 // dropEmpty removes what may be empty because a variable is not set.
