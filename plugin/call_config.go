@@ -34,12 +34,10 @@ func callFields(requestsPerSecond, givingUp string) []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewFloatField(fieldRequestsPerSecond).
 			Description("How many requests may be sent in a second, retries included. `0` means no limit of its own. " + requestsPerSecond).
-			Default(5.0).
-			LintRule(`root = if this < 0 { "want 0 or more, where 0 means no limit" }`),
+			Default(5.0),
 		service.NewIntField(fieldBurst).
 			Description("How many requests may be sent at once after a quiet time.").
 			Default(1).
-			LintRule(`root = if this < 1 { "want 1 or more" }`).
 			Advanced(),
 		service.NewStringField(fieldRateLimit).
 			Description("The label of a `rate_limit` resource that is asked as well before each request: for a limit that several processes share. Such resources count in fixed windows, so grant at most half of what the API allows per window if it must never be exceeded, or keep `requests_per_second` low enough besides.").
@@ -80,49 +78,47 @@ type callConfig struct {
 	transport         *http.Transport
 }
 
-// call reads what can be checked by itself; finishCall does the rest.
-func (r *fieldReader) call() callConfig {
+// call reads those fields, and makes the transport for this many calls side by side.
+func (r *fieldReader) call(l labels, parallel int) callConfig {
 	c := callConfig{
 		requestsPerSecond: read(r, r.conf.FieldFloat, fieldRequestsPerSecond),
 		burst:             r.positive(fieldBurst),
 		rateLimit:         r.text(fieldRateLimit),
 		timeout:           r.duration(fieldTimeout, time.Millisecond),
+		backoff: apicall.Backoff{
+			InitialInterval: r.durationAt(1, fieldBackoff, "initial_interval"),
+			MaxInterval:     r.durationAt(1, fieldBackoff, "max_interval"),
+			MaxElapsedTime:  r.durationAt(0, fieldBackoff, "max_elapsed_time"),
+		},
 	}
-	r.require(c.requestsPerSecond >= 0 && !math.IsInf(c.requestsPerSecond, 0), "%s: want 0 or more, where 0 means no limit", fieldRequestsPerSecond)
-	if b := read(r, r.conf.FieldBackOff, fieldBackoff); b != nil {
-		c.backoff = apicall.Backoff{InitialInterval: b.InitialInterval, MaxInterval: b.MaxInterval, MaxElapsedTime: b.MaxElapsedTime}
-		r.require(b.InitialInterval > 0 && b.MaxInterval >= b.InitialInterval && b.MaxElapsedTime >= 0,
-			"%s: want an initial_interval above 0, a max_interval that is no less, and a max_elapsed_time of 0 or more", fieldBackoff)
-	}
+	r.require(c.requestsPerSecond >= 0 && !math.IsInf(c.requestsPerSecond, 0),
+		"%s: want 0 or more, where 0 means no limit, got %v", fieldRequestsPerSecond, c.requestsPerSecond)
+	r.require(c.backoff.MaxInterval <= 1 || c.backoff.MaxInterval >= c.backoff.InitialInterval,
+		"%s: want a max_interval that is no less than initial_interval, got %s and %s", fieldBackoff, c.backoff.MaxInterval, c.backoff.InitialInterval)
+	r.require(c.rateLimit == "" || l.HasRateLimit(c.rateLimit),
+		"%s: there is no rate limit resource with the label %q: add it under rate_limit_resources, or correct the label", fieldRateLimit, c.rateLimit)
+	c.transport = r.transport(parallel)
 	return c
 }
 
-// finishCall looks for the rate limit resource, and makes the transport for this many
-// calls side by side.
-func (c *callConfig) finishCall(r *fieldReader, mgr *service.Resources, parallel int) error {
-	if c.rateLimit != "" && !mgr.HasRateLimit(c.rateLimit) {
-		return fmt.Errorf("%s: there is no rate limit resource with the label %q: add it under rate_limit_resources, or correct the label", fieldRateLimit, c.rateLimit)
-	}
+// transport makes the transport; nil if something is wrong with its fields.
+func (r *fieldReader) transport(parallel int) *http.Transport {
 	tlsConf, enabled, err := r.conf.FieldTLSToggled(fieldTLS)
-	if err != nil {
-		return fmt.Errorf("%s: %w", fieldTLS, err)
+	if err != nil && (!r.linting || !elsewhere(err)) {
+		r.fail(fmt.Errorf("%s: %w", fieldTLS, err))
 	}
 	var custom *tls.Config
 	if enabled {
 		custom = tlsConf
 	}
-	proxy := r.text(fieldProxyURL)
-	if r.err != nil {
-		return r.err
-	}
-	transport, err := apicall.NewTransport(proxy, custom)
+	transport, err := apicall.NewTransport(r.text(fieldProxyURL), custom)
 	if err != nil {
-		return fmt.Errorf("%s: %w", fieldProxyURL, err)
+		r.fail(err) // it names proxy_url, and does not repeat its value
+		return nil
 	}
 	transport.MaxIdleConnsPerHost = max(transport.MaxIdleConnsPerHost, parallel)
 	transport.MaxIdleConns = max(transport.MaxIdleConns, transport.MaxIdleConnsPerHost)
-	c.transport = transport
-	return nil
+	return transport
 }
 
 // caller returns how calls are made. All calls of an input share its limiter.

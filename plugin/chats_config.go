@@ -27,18 +27,25 @@ type chatsConfig struct {
 
 func parseChatsConfig(conf *service.ParsedConfig, mgr *service.Resources) (*chatsConfig, error) {
 	r := &fieldReader{conf: conf}
+	c := readChatsConfig(r, mgr)
+	return c, r.err()
+}
+
+// readChatsConfig leaves what is wrong in the reader.
+func readChatsConfig(r *fieldReader, l labels) *chatsConfig {
+	conf := r.conf
 	c := &chatsConfig{
 		apiURL:           strings.TrimSpace(read(r, conf.FieldString, fieldAPIURL)),
 		accessToken:      strings.TrimSpace(read(r, conf.FieldString, fieldAccessToken)),
 		source:           crm.Source(read(r, conf.FieldString, fieldSource)),
 		origins:          read(r, conf.FieldStringList, fieldOrigins),
 		pageSize:         read(r, conf.FieldInt, fieldPageSize),
-		callConfig:       r.call(),
-		checkpointConfig: r.checkpoint(chatsName),
+		callConfig:       r.call(l, 1),
+		checkpointConfig: r.checkpoint(chatsName, l),
 	}
 	r.require(c.pageSize >= 1 && c.pageSize <= crm.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, crm.MaxLimit, c.pageSize)
 	r.require(c.source == crm.Talks || c.source == crm.ContactChats, "%s: want %s or %s, got %q", fieldSource, crm.Talks, crm.ContactChats, string(c.source))
-	if poll := r.text(fieldPollInterval); poll != "" {
+	if r.text(fieldPollInterval) != "" {
 		c.pollInterval = r.duration(fieldPollInterval, time.Millisecond)
 	}
 	since := r.text(fieldUpdatedSince)
@@ -50,16 +57,21 @@ func parseChatsConfig(conf *service.ParsedConfig, mgr *service.Resources) (*chat
 		r.require(since == "", "%s: %s tells no time of update: remove %[1]s, or set %[3]s to %[4]s", fieldUpdatedSince, crm.ContactChats, fieldSource, crm.Talks)
 	}
 	for i, o := range c.origins {
-		r.require(o != "", "%s: entry %d is empty: want a talk's origin", fieldOrigins, i+1)
+		c.origins[i] = strings.TrimSpace(o)
+		r.require(c.origins[i] != "", "%s: entry %d is empty: want a talk's origin", fieldOrigins, i+1)
 	}
-	if r.err != nil {
-		return nil, r.err
+	c.checkClient(r)
+	return c
+}
+
+// checkClient has the client check what is its own, one field at a time so that
+// each is reported.
+func (c *chatsConfig) checkClient(r *fieldReader) {
+	for _, conf := range []crm.Config{
+		{URL: c.apiURL, Token: "token"},
+		{URL: "https://example.kommo.com", Token: c.accessToken},
+	} {
+		_, err := crm.NewClient(conf)
+		r.fail(err)
 	}
-	if err := c.checkCache(mgr); err != nil {
-		return nil, err
-	}
-	if err := c.finishCall(r, mgr, 1); err != nil {
-		return nil, err
-	}
-	return c, nil
 }

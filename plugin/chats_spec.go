@@ -80,6 +80,7 @@ Each message has these, as far as the API gave them:
 - kommo_chats_listed_total                messages, one for each chat that was new or changed
 - kommo_chats_checkpoint_errors_total
 - kommo_chats_newest_update_timestamp     Unix seconds; talks only
+- kommo_chats_api_up                      1: the API answered last; 0: it does not answer, or refuses everything
 `+"```"+`
 `).
 		Fields(
@@ -91,10 +92,11 @@ Each message has these, as far as the API gave them:
 				Secret(),
 			service.NewStringEnumField(fieldSource, string(crm.Talks), string(crm.ContactChats)).
 				Description("Which of the API's lists to read: `talks` tells when a chat changed; `contact_chats` does not, and delivers each chat once.").
-				Default(string(crm.Talks)),
+				Default(string(crm.Talks)).
+				LintRule(""), // the rule of the whole input says it, with what it got
 			service.NewStringListField(fieldOrigins).
 				Description("Deliver only chats with one of these origins, as the talks' own `origin` has it. None means all. Only chats of the own channel answer `kommo_chat_history`, so name that channel's origin. When this changes, the listing starts over.").
-				Default([]any{}). // not []string{}, which the lint rule below could not read
+				Default([]any{}).
 				Example([]string{"com.example.channel"}),
 			service.NewStringField(fieldUpdatedSince).
 				Description("Ignore talks that were updated before this time, in RFC 3339.").
@@ -103,7 +105,6 @@ Each message has these, as far as the API gave them:
 			service.NewIntField(fieldPageSize).
 				Description("How many entries to ask for in a request, from 1 to 250, which is the most the API gives. Consecutive pages overlap by an entry or a few, for which a size below 25 is exceeded now and then.").
 				Default(crm.MaxLimit).
-				LintRule(`root = if this < 1 || this > 250 { "want 1 to 250, the most the API gives in a page" }`).
 				Advanced(),
 			service.NewDurationField(fieldPollInterval).
 				Description("How long after a listing the next one begins. Without it the account is listed once, and the input ends.").
@@ -119,10 +120,7 @@ Each message has these, as far as the API gave them:
 			"Acknowledged progress is written at most this often, and at every clean stop.")...).
 		Fields(networkFields()...).
 		Field(service.NewAutoRetryNacksToggleField()).
-		LintRule(`root = [
-  if this.source == "contact_chats" && this.origins.or([]).type() == "array" && this.origins.or([]).length() > 0 { "contact_chats tells no origin: remove origins, or set source to talks" } else { deleted() },
-  if this.source == "contact_chats" && this.exists("updated_since") { "contact_chats tells no time of update: remove updated_since, or set source to talks" } else { deleted() },
-]`).
+		LintRule(lintRule(chatsName)).
 		Example(
 			"The messages of all chats, then of those in which something happens",
 			"Lists the talks of one channel every 30 seconds and reads the chats that are new or changed. Both inputs keep their progress in Redis; a chat's entry is acknowledged when its messages are delivered.",
@@ -131,7 +129,6 @@ input:
   kommo_chat_history:
     scope_id: ${KOMMO_SCOPE_ID}
     channel_secret: ${KOMMO_CHANNEL_SECRET}
-    chat_id: ${! @kommo_chat_id }
     chats_input:
       kommo_chats:
         api_url: https://example.kommo.com

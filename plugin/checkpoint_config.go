@@ -3,7 +3,6 @@
 package plugin
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -41,20 +40,15 @@ type checkpointConfig struct {
 	checkpointInterval time.Duration
 }
 
-func (r *fieldReader) checkpoint(input string) checkpointConfig {
+// checkpoint reads those fields.
+func (r *fieldReader) checkpoint(input string, l labels) checkpointConfig {
 	c := checkpointConfig{
 		checkpointCache:    r.text(fieldCheckpointCache),
 		checkpointCacheKey: read(r, r.conf.FieldString, fieldCheckpointCacheKey),
 		checkpointInterval: r.duration(fieldCheckpointInterval, 0),
 	}
-	r.require(c.checkpointCacheKey != "", "%s: want a prefix for the keys, as in %s", fieldCheckpointCacheKey, input)
+	r.require(c.checkpointCacheKey != "", "%s: it is empty: want a prefix for the keys, as in %s", fieldCheckpointCacheKey, input)
+	r.require(c.checkpointCache == "" || l.HasCache(c.checkpointCache),
+		"%s: there is no cache resource with the label %q: add it under cache_resources, or correct the label", fieldCheckpointCache, c.checkpointCache)
 	return c
-}
-
-// checkCache looks for the cache resource.
-func (c *checkpointConfig) checkCache(mgr *service.Resources) error {
-	if c.checkpointCache != "" && !mgr.HasCache(c.checkpointCache) {
-		return fmt.Errorf("%s: there is no cache resource with the label %q: add it under cache_resources, or correct the label", fieldCheckpointCache, c.checkpointCache)
-	}
-	return nil
 }

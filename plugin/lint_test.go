@@ -4,7 +4,9 @@ package plugin_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,76 +29,71 @@ func lints(t *testing.T, conf string) []string {
 	return out
 }
 
+// What a program has that only imports the plugin: it is not known there which
+// labels there are, nor whether a field is empty because a variable is not set.
+// cmd/kommo-connect has the table of all that is refused.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	const (
 		head = "kommo_chat_history:\n  scope_id: channel_account\n  channel_secret: s\n"
 		one  = head + "  chats: [ a ]\n"
+		list = "kommo_chats:\n  api_url: https://example.kommo.com\n  access_token: t\n"
 	)
 	for name, tc := range map[string]struct {
 		conf string
-		want string // empty: no lint
+		want []string
 	}{
-		"minimal":                  {one, ""},
-		"two chats":                {head + "  chats: [ a, b ]\n", ""},
-		"chats_input":              {head + "  chats_input: { stdin: {} }\n", ""},
-		"chats_input, empty chats": {head + "  chats: []\n  chats_input: { stdin: {} }\n", ""},
-		"no chats":                 {head, "there is no chat to read: list them in chats, or set chats_input to an input that names them"},
-		"empty chats":              {head + "  chats: []\n", "there is no chat to read: list them in chats, or set chats_input to an input that names them"},
-		"both":                     {one + "  chats_input: { stdin: {} }\n", "both chats and chats_input say what to read: remove one of them"},
-		"a chat twice":             {head + "  chats: [ a, b, a ]\n", "chats names a chat twice: remove one of them"},
-		"scope without _":          {"kommo_chat_history: { scope_id: channel, channel_secret: s, chats: [ a ] }", "want {channel_id}_{amojo_id}, joined by an underscore, as the channel's connect call returned it"},
-		"scope without channel":    {"kommo_chat_history: { scope_id: _account, channel_secret: s, chats: [ a ] }", "want {channel_id}_{amojo_id}, joined by an underscore, as the channel's connect call returned it"},
-		"scope from a variable":    {"kommo_chat_history: { scope_id: \"\", channel_secret: \"\", chats: [ a ] }", ""},
-		"page_size 0":              {one + "  page_size: 0\n", "want 1 to 50, the most the API gives in a page"},
-		"page_size 51":             {one + "  page_size: 51\n", "want 1 to 50, the most the API gives in a page"},
-		"page_size 1":              {one + "  page_size: 1\n", ""},
-		"parallel_chats 0":         {one + "  parallel_chats: 0\n", "want 1 or more"},
-		"checkpoint_limit 0":       {one + "  checkpoint_limit: 0\n", "want 1 or more"},
-		"max_buffered_pages 0":     {one + "  max_buffered_pages: 0\n", "want 1 or more"},
-		"burst 0":                  {one + "  burst: 0\n", "want 1 or more"},
-		"requests_per_second -1":   {one + "  requests_per_second: -1\n", "want 0 or more, where 0 means no limit"},
-		"start_from":               {one + "  start_from: yesterday\n", "value yesterday is not a valid option for this field"},
-		"no scope":                 {"kommo_chat_history: { channel_secret: s, chats: [ a ] }", "field scope_id is required"},
-		"no secret":                {"kommo_chat_history: { scope_id: channel_account, chats: [ a ] }", "field channel_secret is required"},
-		"an unknown field":         {one + "  polls: 1\n", "field polls not recognised"},
+		"minimal":                    {one, nil},
+		"chats_input":                {head + "  chats_input: { stdin: {} }\n", nil},
+		"no chats":                   {head, []string{"there is no chat to read: list them in chats, or set chats_input to an input that names them"}},
+		"both":                       {one + "  chats_input: { stdin: {} }\n", []string{"both chats and chats_input say what to read: remove one of them"}},
+		"all that is wrong":          {one + "  burst: 0\n  timeout: soon\n", []string{"burst: want 1 or more, got 0", `timeout: want a duration with its unit, as in 30s or 5m, got "soon"`}},
+		"what may be from variables": {"kommo_chat_history: { base_url: '', scope_id: '', channel_secret: '', chats: [ '' ], timeout: '' }", nil},
+		"chats from a variable":      {head + "  chats: [ '' ]\n", nil},
+		"wrong beside what may be":   {"kommo_chat_history: { scope_id: '', channel_secret: '', chats: [ '' ], burst: 0 }", []string{"burst: want 1 or more, got 0"}},
+		"labels":                     {one + "  checkpoint_cache: somewhere\n  rate_limit: somewhere\n", nil},
+		"no scope":                   {"kommo_chat_history: { channel_secret: s, chats: [ a ] }", []string{"field scope_id is required"}},
+		"no secret":                  {"kommo_chat_history: { scope_id: channel_account, chats: [ a ] }", []string{"field channel_secret is required"}},
+		"an unknown field":           {one + "  polls: 1\n", []string{"field polls not recognised"}},
+		"list: minimal":              {list, nil},
+		"list: source":               {list + "  source: leads\n", []string{`source: want talks or contact_chats, got "leads"`}},
+		"list: from variables":       {"kommo_chats: { api_url: '', access_token: '', origins: [ '' ] }", nil},
+		"list: no url":               {"kommo_chats: { access_token: t }", []string{"field api_url is required"}},
+		"list: no token":             {"kommo_chats: { api_url: https://example.kommo.com }", []string{"field access_token is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := lints(t, tc.conf)
-			if tc.want == "" {
-				assert.Empty(t, got)
-				return
-			}
-			require.Len(t, got, 1)
-			assert.Contains(t, got[0], tc.want)
+			assert.ElementsMatch(t, tc.want, lints(t, tc.conf))
 		})
 	}
 }
 
-// What only shows when the input is built: labels, and whatever came from a
-// variable or past the linter.
+// A text that is no id is refused without being repeated.
+func TestLint_WhatIsNoChatIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{`{ "phone": "+1555" }`, "+1555 +1666", "https://example.com/+1555", "+1555\t"} {
+		got := strings.Join(lints(t, fmt.Sprintf("kommo_chat_history: { scope_id: a_b, channel_secret: s, chats: [ x, %q ] }", id)), "\n")
+		if strings.TrimSpace(id) == "+1555" {
+			assert.Empty(t, got, "space around an id is removed")
+			continue
+		}
+		assert.Contains(t, got, "chats: entry 2 ")
+		assert.NotContains(t, got, "+1555")
+	}
+}
+
+// What comes past the linter is refused when the input is built, before any request.
 func TestBuild_AWrongConfigurationIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		conf fields
 		want string
 	}{
-		"cache label":          {fields{"checkpoint_cache": "nowhere"}, `checkpoint_cache: there is no cache resource with the label "nowhere": add it under cache_resources, or correct the label`},
-		"rate limit label":     {fields{"rate_limit": "nowhere"}, `rate_limit: there is no rate limit resource with the label "nowhere": add it under rate_limit_resources, or correct the label`},
-		"scope":                {fields{"scope_id": ""}, "scope_id: it is empty: want {channel_id}_{amojo_id}"},
-		"secret":               {fields{"channel_secret": ""}, "channel_secret: it is empty"},
-		"base_url":             {fields{"base_url": "ftp://example.com"}, "base_url: its scheme is neither http nor https"},
-		"chat twice":           {fields{"chats": []string{"a", " a "}}, "chats: a is named twice: remove one of them"},
-		"empty chat":           {fields{"chats": []string{"a", " "}}, "chats: entry 2 is empty: want a chat's id in the Chats API"},
-		"since":                {fields{"since": "yesterday"}, `since: want a time in RFC 3339, as in 2024-01-01T00:00:00Z, got "yesterday"`},
-		"poll_interval":        {fields{"poll_interval": "0s"}, "poll_interval: want 1ms or more, got 0s"},
-		"lookback":             {fields{"lookback": "-1s"}, "lookback: want 0s or more, got -1s"},
-		"timeout":              {fields{"timeout": "0s"}, "timeout: want 1ms or more, got 0s"},
-		"checkpoint_interval":  {fields{"checkpoint_interval": "-1s"}, "checkpoint_interval: want 0s or more, got -1s"},
-		"checkpoint_cache_key": {fields{"checkpoint_cache_key": ""}, "checkpoint_cache_key: want a prefix for the keys"},
-		"proxy_url":            {fields{"proxy_url": "ftp://user:pass@example.com"}, "proxy_url: "},
-		"backoff":              {fields{"backoff": fields{"initial_interval": "2s", "max_interval": "1s"}}, "backoff: want an initial_interval above 0, a max_interval that is no less"},
+		"cache label":      {fields{"checkpoint_cache": "nowhere"}, `checkpoint_cache: there is no cache resource with the label "nowhere": add it under cache_resources, or correct the label`},
+		"rate limit label": {fields{"rate_limit": "nowhere"}, `rate_limit: there is no rate limit resource with the label "nowhere": add it under rate_limit_resources, or correct the label`},
+		"scope":            {fields{"scope_id": ""}, "scope_id: it is empty: want {channel_id}_{amojo_id}"},
+		"secret":           {fields{"channel_secret": ""}, "channel_secret: it is empty"},
+		"the first of two": {fields{"channel_secret": "", "checkpoint_cache": "nowhere"}, "checkpoint_cache: there is no cache resource"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -106,8 +103,26 @@ func TestBuild_AWrongConfigurationIsNamed(t *testing.T) {
 			s := k.start(t, conf, options{})
 			s.until("the pipeline has failed", s.hasEnded)
 			require.ErrorContains(t, s.err, tc.want)
-			assert.NotContains(t, s.err.Error(), "user:pass")
 			assert.Zero(t, k.requests())
+		})
+	}
+}
+
+// chat_id finds the chat in what kommo_chats delivers, and in a queue of ids.
+func TestChatID_IsTheMetadataOrElseTheContent(t *testing.T) {
+	t.Parallel()
+	k := newKommo(t, sandbox.Config{})
+	listed, queued := k.chat(2), k.chat(3)
+	for name, tc := range map[string]struct{ mapping, chat string }{
+		"metadata": {fmt.Sprintf(`meta kommo_chat_id = %q
+root = {"chat_id": "another", "origin": "a"}`, listed), listed},
+		"content": {fmt.Sprintf(`root = " %s\n"`, queued), queued},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := k.start(t, fields{"chats_input": fields{"generate": fields{"count": 1, "interval": "", "mapping": tc.mapping}}}, options{})
+			s.ended()
+			s.delivers(tc.chat)
 		})
 	}
 }

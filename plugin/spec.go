@@ -84,8 +84,9 @@ Each message has these, as far as the API gave them:
 - kommo_chat_history_messages_total
 - kommo_chat_history_realigned_total             pages that had shifted and were asked for again
 - kommo_chat_history_checkpoint_errors_total
-- kommo_chat_history_chats{state}                waiting, reading, delivering, failing, done
+- kommo_chat_history_chats{state}                waiting, reading, delivering, failing (also while it is tried again), done
 - kommo_chat_history_newest_message_timestamp    Unix seconds
+- kommo_chat_history_api_up                      1: the API answered last; 0: it does not answer, or refuses everything
 `+"```"+`
 `).
 		Fields(
@@ -94,26 +95,24 @@ Each message has these, as far as the API gave them:
 				Default(amojo.DefaultBaseURL),
 			service.NewStringField(fieldScopeID).
 				Description("`{channel_id}_{amojo_id}`, as the channel's connect call returned it.").
-				Example("f62a0162-46a7-430e-b06c-0ef798d76a21_52fd2a28-d2eb-4bd8-b862-a67934927b38").
-				LintRule(`root = if this != "" && !this.re_match("^[^_]+_.+$") { "want {channel_id}_{amojo_id}, joined by an underscore, as the channel's connect call returned it" }`),
+				Example("f62a0162-46a7-430e-b06c-0ef798d76a21_52fd2a28-d2eb-4bd8-b862-a67934927b38"),
 			service.NewStringField(fieldChannelSecret).
 				Description("The channel's secret, given when the channel was registered. It signs each request.").
 				Secret(),
 			service.NewStringListField(fieldChats).
 				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them.").
-				Default([]any{}). // not []string{}, which the lint rule below could not read
+				Default([]any{}).
 				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
 			service.NewInputField(fieldChatsInput).
-				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read and delivered to its end, and rejected if that fails; it is then read no sooner than `backoff.max_interval` after that, however soon it is named again. A chat that is named again while it is being read is read once more after that. When this input ends, so does the whole, after the last chat. An `inproc` has to be wrapped in a `sequence`.").
+				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read, delivered to its end, and the output has acknowledged that. A chat that fails is tried again here, as `backoff` says; its message stays unacknowledged meanwhile, and is rejected only when this input is shut down. A chat that is named again while it is being read is read once more after that. When the input in this field ends, so does the whole, after the last chat has been read, delivered and saved. An `inproc` has to be wrapped in a `sequence`.").
 				Optional(),
 			service.NewInterpolatedStringField(fieldChatID).
-				Description("How a message of `chats_input` names its chat.").
-				Default("${! content().string() }").
+				Description("How a message of `chats_input` names its chat. Unless set, that is its metadata `kommo_chat_id`, as `kommo_chats` gives it, and where it has none its whole content. Space around an id is removed, and a message without a possible id is rejected.").
+				Default("${! @kommo_chat_id.or(content().string()).string().trim() }").
 				Example(`${! json("message.conversation.id") }`),
 			service.NewIntField(fieldPageSize).
 				Description("How many messages to ask for in a request, from 1 to 50, which is the most the API gives. Consecutive pages overlap by one message, so 1 is sent as 2.").
 				Default(amojo.MaxLimit).
-				LintRule(`root = if this < 1 || this > 50 { "want 1 to 50, the most the API gives in a page" }`).
 				Advanced(),
 			service.NewDurationField(fieldPollInterval).
 				Description("How long after a chat was read and delivered to its end it is read again. Without it every chat is read once, and the input ends. With `chats_input` a chat is read when it is named, and this has no effect.").
@@ -121,23 +120,22 @@ Each message has these, as far as the API gave them:
 				Example("30s"),
 			service.NewStringEnumField(fieldStartFrom, startOldest, startLatest).
 				Description("Where to begin in a chat that has no checkpoint: with its `oldest` message, or after its `latest`, so that only what arrives from now on is delivered.").
-				Default(startOldest),
+				Default(startOldest).
+				LintRule(""), // the engine's own would refuse an empty one, as of a variable that may be empty
 			service.NewStringField(fieldSince).
 				Description("Ignore messages that were sent before this time, in RFC 3339. No page is asked for that can only hold such.").
 				Optional().
 				Example("2024-01-01T00:00:00Z"),
 			service.NewDurationField(fieldLookback).
-				Description("How far behind its newest delivered message a chat is searched each time for messages that were imported later with an older time. Those already delivered are not delivered again. The ids of what was delivered in this span are kept in the checkpoint, and its pages are read again in each poll, so keep it short.").
-				Default("0s").
+				Description("How far behind its newest delivered message a chat is searched each time for messages that were imported later with an older time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where there are more, the span is shorter.").
+				Default("5m").
 				Advanced(),
 			service.NewIntField(fieldParallelChats).
 				Description("How many chats are fetched side by side. One that only waits for its acknowledgements does not count.").
-				Default(4).
-				LintRule(`root = if this < 1 { "want 1 or more" }`),
+				Default(4),
 			service.NewIntField(fieldCheckpointLimit).
 				Description("How many messages may be read ahead or delivered and not yet acknowledged, over all chats. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.").
 				Default(4096).
-				LintRule(`root = if this < 1 { "want 1 or more" }`).
 				Advanced(),
 			service.NewBoolField(fieldPreserveOrder).
 				Description("Whether a chat's next batch waits for the acknowledgement of the one before. `false` lets several batches of one chat be in flight, so that outputs with large or slow batches stay busy; the order then rests on `pipeline.threads: 1` and the output's `max_in_flight: 1`. A checkpoint still covers only what is acknowledged without a gap.").
@@ -146,22 +144,17 @@ Each message has these, as far as the API gave them:
 			service.NewIntField(fieldMaxBufferedPages).
 				Description("How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.").
 				Default(100).
-				LintRule(`root = if this < 1 { "want 1 or more" }`).
 				Advanced(),
 		).
 		Fields(callFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
-			"When `max_elapsed_time` has passed the chat counts as failed; one that failed, or that the API rejects, is tried again after `max_interval`.")...).
+			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again every hour.")...).
 		Fields(checkpointFields(inputName,
-			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. Without it progress is kept in memory and lost at the end.",
-			"The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`. Give each pipeline that reads the same chats into another place a prefix of its own.",
+			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. A checkpoint that vanishes from it while this process runs is written again from memory. Without a cache progress is kept in memory and lost at the end.",
+			"The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`, with a hash in place of a long chat id. Give each pipeline that reads the same chats into another place a prefix of its own.",
 			"Acknowledged progress is written at most this often for each chat, and at every clean stop.")...).
 		Fields(networkFields()...).
 		Field(service.NewAutoRetryNacksToggleField()).
-		LintRule(`root = [
-  if !this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() == 0 { "there is no chat to read: list them in chats, or set chats_input to an input that names them" } else { deleted() },
-  if this.exists("chats_input") && this.chats.or([]).type() == "array" && this.chats.or([]).length() > 0 { "both chats and chats_input say what to read: remove one of them" } else { deleted() },
-  if this.chats.or([]).type() == "array" && this.chats.or([]).unique().length() != this.chats.or([]).length() { "chats names a chat twice: remove one of them" } else { deleted() },
-]`).
+		LintRule(lintRule(inputName)).
 		Example(
 			"All messages of two chats, once",
 			"Each message goes to standard output, with its chat and direction beside the API's own JSON.",

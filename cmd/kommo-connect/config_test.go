@@ -5,6 +5,7 @@ package main_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
@@ -47,7 +50,11 @@ func TestConfig_ShippedPipelinesAreClean(t *testing.T) {
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, neededEnv(), "lint", "--skip-env-var-check", file)
+			args := []string{"lint", "--skip-env-var-check", file}
+			if strings.HasPrefix(file, "examples/webhook/") {
+				args = append(args, "-r", "examples/webhook/resources.yaml")
+			}
+			r := run(t, neededEnv(), args...)
 			assert.Zero(t, r.code, r)
 			assert.Empty(t, r.stderr)
 		})
@@ -114,6 +121,8 @@ func TestConfig_MissingVariableIsNamedAndNothingStarts(t *testing.T) {
 						assert.NotContains(t, r.stdout+r.stderr, other)
 					}
 				}
+				assert.NotContains(t, r.stdout+r.stderr, "there is no chat to read", "nor what follows from it")
+				assert.NotContains(t, r.stdout+r.stderr, "it is empty")
 				assert.NotContains(t, r.stdout+r.stderr, "Launching")
 				assert.NotContains(t, r.stdout+r.stderr, testSecret)
 			})
@@ -160,6 +169,153 @@ func TestConfig_ServiceRunsFromTheDefaultPathAndEnvironmentAlone(t *testing.T) {
 	assert.Contains(t, logs, "path="+serviceConfig)
 	assert.NotContains(t, logs+metrics, testSecret)
 	assert.Equal(t, 121, s.stdout.count("\n"), "nothing is read twice")
+}
+
+// A mapping that fails must not let the API's item through as it is: it has names
+// and phone numbers.
+func TestConfig_WhatAMappingFailsOnGoesNowhere(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ config, mapping string }{
+		"the service, a path":          {serviceConfig, "config/kommo_message.blobl"},
+		"the service, a mapping":       {serviceConfig, "root = this.nothing.uppercase()"},
+		"the quickstart, another file": {"examples/quickstart/pipeline.yaml", "@failing.blobl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
+			require.NoError(t, err)
+			chats := kommo.Seed(1, 2, 60)
+			server := httptest.NewServer(kommo)
+			defer server.Close()
+			if tc.mapping[0] == '@' {
+				path := filepath.Join(t.TempDir(), tc.mapping[1:])
+				require.NoError(t, os.WriteFile(path, []byte("root = this.nothing.uppercase()"), 0o600))
+				tc.mapping = path
+			}
+			directory := t.TempDir()
+			s := start(t, map[string]string{
+				"KOMMO_SCOPE_ID":            kommo.ScopeID(),
+				"KOMMO_CHANNEL_SECRET":      testSecret,
+				"KOMMO_CHATS":               strings.Join(chats, ","),
+				"KOMMO_BASE_URL":            server.URL,
+				"KOMMO_REQUESTS_PER_SECOND": "100",
+				"KOMMO_HTTP_ADDRESS":        freeAddress(t),
+				"KOMMO_CHECKPOINT_CONFIG":   "directory: " + directory,
+				"KOMMO_CHECKPOINT_DIR":      directory,
+				"KOMMO_MAPPING":             tc.mapping,
+			}, "run", tc.config)
+			s.waitFor(t, func() bool { return s.stderr.count("Rejecting ") >= 2 }, "a word of it in the log")
+			s.interrupt(t)
+			assert.Empty(t, s.stdout.String())
+			for _, chat := range chats {
+				for _, raw := range kommo.Messages(chat) {
+					var item sandbox.Item
+					require.NoError(t, json.Unmarshal(raw, &item))
+					if phone := item.Sender.Phone; phone != "" {
+						assert.NotContains(t, s.stderr.String(), phone)
+					}
+				}
+			}
+			left, err := os.ReadDir(directory)
+			require.NoError(t, err)
+			assert.Empty(t, left, "no checkpoint covers what was rejected")
+		})
+	}
+}
+
+// Every pipeline that is shipped rejects what a processor fails on, and serves no
+// endpoint that shows its configuration.
+func TestConfig_EveryShippedPipelineIsStrictAndHidesItself(t *testing.T) {
+	t.Parallel()
+	parts := map[string]string{ // pipelines that get these from another file
+		"examples/webhook/read.yaml":    "examples/webhook/service.yaml",
+		"examples/webhook/receive.yaml": "examples/webhook/service.yaml",
+	}
+	for _, file := range shippedConfigs(t) {
+		if other, ok := parts[file]; ok {
+			file = other
+		}
+		text, err := os.ReadFile(filepath.Join(root(t), file))
+		require.NoError(t, err)
+		// Without the variables of it, which need not make YAML.
+		text = regexp.MustCompile(`\${!?[^}]*}`).ReplaceAll(text, []byte("x"))
+		var config struct {
+			ErrorHandling struct{ Strict bool } `yaml:"error_handling"`
+			HTTP          struct {
+				Enabled        *bool
+				DebugEndpoints *bool `yaml:"debug_endpoints"`
+			}
+		}
+		require.NoError(t, yaml.Unmarshal(text, &config), file)
+		assert.True(t, config.ErrorHandling.Strict, "%s: error_handling.strict", file)
+		if on := config.HTTP.Enabled; on == nil || *on {
+			if assert.NotNil(t, config.HTTP.DebugEndpoints, "%s: http.debug_endpoints", file) {
+				assert.False(t, *config.HTTP.DebugEndpoints, "%s: http.debug_endpoints", file)
+			}
+		}
+	}
+	readme, err := os.ReadFile(filepath.Join(root(t), "examples/webhook/README.md"))
+	require.NoError(t, err)
+	assert.Equal(t, bytes.Count(readme, []byte("kommo-connect streams ")), bytes.Count(readme, []byte("kommo-connect streams --no-api ")),
+		"with the API of streams, GET /streams/{id} shows the secret")
+}
+
+// What the engine would show of a configuration, and change in it, is not there.
+func TestConfig_HTTPShowsNoSecret(t *testing.T) {
+	t.Parallel()
+	kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
+	require.NoError(t, err)
+	chats := kommo.Seed(1, 1, 10)
+	server := httptest.NewServer(kommo)
+	defer server.Close()
+	address := freeAddress(t)
+	s := start(t, map[string]string{
+		"KOMMO_SCOPE_ID":          kommo.ScopeID(),
+		"KOMMO_CHANNEL_SECRET":    testSecret,
+		"KOMMO_CHATS":             chats[0],
+		"KOMMO_BASE_URL":          server.URL,
+		"KOMMO_HTTP_ADDRESS":      address,
+		"KOMMO_CHECKPOINT_CONFIG": "directory: " + t.TempDir(),
+	}, "run", serviceConfig)
+	s.waitFor(t, func() bool { return s.stdout.count("\n") == 10 }, "the messages")
+	for name, address := range map[string]string{"service": address, "webhook": startWebhooks(t, "1h").http} {
+		for _, path := range []string{"/ping", "/ready", "/metrics", "/stats", "/version", "/endpoints"} {
+			status, text := get(t, "http://"+address+path)
+			assert.Equal(t, http.StatusOK, status, "%s %s", name, path)
+			assert.NotContains(t, text, testSecret, "%s %s", name, path)
+		}
+		_, text := get(t, "http://"+address+"/endpoints")
+		var endpoints map[string]string
+		require.NoError(t, json.Unmarshal([]byte(text), &endpoints))
+		for path := range endpoints {
+			assert.Contains(t, []string{"/ping", "/ready", "/read/ready", "/receive/ready", "/metrics", "/stats", "/version", "/endpoints"}, path, name)
+		}
+		for _, path := range []string{
+			"/streams", "/streams/read", "/streams/kommo", "/resources", "/resources/cache/checkpoints",
+			"/debug/config/json", "/debug/config/yaml", "/debug/stack", "/debug/pprof/heap",
+		} {
+			status, _ := get(t, "http://"+address+path)
+			assert.Equal(t, http.StatusNotFound, status, "%s %s", name, path)
+		}
+	}
+}
+
+// A service whose health nobody can ask for ends, and says why.
+func TestConfig_APortInUseEndsTheProcess(t *testing.T) {
+	t.Parallel()
+	taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, taken.Close()) }()
+	env := neededEnv()
+	env["KOMMO_BASE_URL"] = "http://127.0.0.1:1"
+	env["KOMMO_HTTP_ADDRESS"] = taken.Addr().String()
+	env["KOMMO_CHECKPOINT_CONFIG"] = "directory: " + t.TempDir()
+	env["KOMMO_LOG_LEVEL"] = "OFF"
+
+	r := run(t, env, "run", serviceConfig)
+	assert.Equal(t, 1, r.code, r)
+	assert.Contains(t, r.stderr, "shutting down because /ready and /metrics can't be served: listen tcp "+taken.Addr().String())
+	assert.Contains(t, r.stderr, "set http.address to a free one")
 }
 
 // freeAddress returns a loopback address that was free a moment ago.
@@ -219,6 +375,7 @@ func (s *service) waitFor(t *testing.T, done func() bool, what string) {
 	for !done() {
 		select {
 		case <-s.stdout.news:
+		case <-s.stderr.news:
 		case <-s.ended:
 			require.True(t, done(), "the binary ended before %s came:\n%s", what, s.stderr)
 			return

@@ -2,7 +2,8 @@
 
 // Command kommo-connect is Redpanda Connect with the kommo_chat_history input.
 //
-// It has the command line of every Connect build. Its components come from the
+// It has the command line of every Connect build, and says more of what is wrong
+// with a configuration (lint.go, listen.go). Its components come from the
 // imports in the other files of this folder, one file per family: delete a file
 // to leave its family out. The build tag core leaves out all that talk to a
 // system of their own; a further tag, named like the file, takes one back in.
@@ -10,6 +11,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"runtime/debug"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -22,22 +25,39 @@ var version, dateBuilt string
 
 func main() {
 	v, date := stamp()
-	service.RunCLI(
+	command := ""
+	if len(os.Args) > 1 {
+		command = os.Args[1]
+	}
+	named := newConfigs(os.Args[1:])
+	named.tell(command)
+
+	code, err := service.RunCLIToCode(
 		context.Background(),
 		service.CLIOptSetProductName(name),
 		service.CLIOptSetBinaryName(name),
 		service.CLIOptSetVersion(v, date),
 		service.CLIOptSetDocumentationURL("https://github.com/kommo-connect/kommo-connect"),
-		service.CLIOptSetDefaultConfigPaths(
-			name+".yaml", "config/"+name+".yaml", "/"+name+".yaml", "/etc/"+name+"/config.yaml",
-		),
-		service.CLIOptSetMainSchemaFrom(func() *service.ConfigSchema {
-			s := service.GlobalEnvironment().FullConfigSchema(v, date)
-			s.SetFieldDefault(map[string]any{"@service": name}, "logger", "static_fields")
-			s.SetFieldDefault("/"+name, "http", "root_path")
-			return s
-		}),
+		service.CLIOptSetDefaultConfigPaths(defaultPaths...),
+		service.CLIOptSetMainSchemaFrom(schema),
+		service.CLIOptAddTeeLogger(newListenGuard()),
 	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	if command == "lint" && named.lintTypes(os.Stderr) {
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// schema returns what a configuration may have.
+func schema() *service.ConfigSchema {
+	v, date := stamp()
+	s := service.GlobalEnvironment().FullConfigSchema(v, date)
+	s.SetFieldDefault(map[string]any{"@service": name}, "logger", "static_fields")
+	s.SetFieldDefault("/"+name, "http", "root_path")
+	return s
 }
 
 // stamp returns the version and the build date: what the linker set or, in a
