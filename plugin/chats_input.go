@@ -5,34 +5,24 @@ package plugin
 import (
 	"context"
 	"errors"
-	"maps"
+	"strings"
 	"sync"
-	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/kommo-connect/kommo-connect/plugin/history"
 )
 
-// errNoChatNamed rejects a message of chats_input.
-var errNoChatNamed = errors.New("the message names no chat: check that chat_id finds a chat's id in it")
+// What is wrong with a message of chats_input.
+var (
+	errNoChatNamed = errors.New("there is no id: check that chat_id finds a chat's id in the message")
+	errNoID        = errors.New("what chat_id finds is no id, but JSON or text: check that it finds a chat's id alone in the message")
+)
 
 // nameChats has each chat read that a message of chats_input names, until that
-// input ends. A batch of it is answered when the last of its chats has been read and
-// delivered to its end or has failed.
-//
-// At most checkpoint_limit messages are named and unfinished at a time, so that a
-// queue of any length can be read. A chat that failed and is named again at once,
-// as a queue does that redelivers, is read no sooner than max_interval after it
-// failed.
+// input ends. A batch of it is answered when the last of its chats has been read,
+// delivered to its end and saved; it is rejected only when everything stops, for
+// not every input lets a rejected message come again before it ends.
 func (in *chatHistory) nameChats(ctx context.Context) {
-	rest := newRest(in.conf.backoff.MaxInterval)
-	var resting sync.WaitGroup
-	defer func() {
-		resting.Wait()
-		in.reader.Listed()
-	}()
-	room := make(chan struct{}, in.conf.checkpointLimit)
+	defer in.reader.Listed()
 	rejected := newThrottle()
 	for {
 		batch, ack, err := in.conf.chatsInput.ReadBatch(ctx)
@@ -52,10 +42,7 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 		}
 		n := &naming{batch: batch, left: len(batch), ack: ack, log: in.log}
 		for i := range batch {
-			id, err := in.conf.chatID.TryString(batch[i])
-			if err == nil && id == "" {
-				err = errNoChatNamed
-			}
+			id, err := in.chatNamed(batch[i])
 			if err != nil {
 				if more, ok := rejected.allow(); ok {
 					in.log.Errorf("A message of chats_input is rejected%s: %v", more, err)
@@ -63,68 +50,32 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 				n.done(i, err)
 				continue
 			}
-			select {
-			case room <- struct{}{}:
-			case <-ctx.Done():
-				n.done(i, ctx.Err())
-				continue
-			}
-			done := func(err error) {
-				rest.ended(id, err)
-				<-room
+			if err := in.reader.Room(ctx); err != nil {
 				n.done(i, err)
-			}
-			wait := rest.left(id)
-			if wait <= 0 {
-				in.reader.Add(id, done)
 				continue
 			}
-			resting.Go(func() {
-				select {
-				case <-time.After(wait):
-					in.reader.Add(id, done)
-				case <-ctx.Done():
-					done(history.ErrClosed)
-				}
-			})
+			in.reader.Add(id, func(err error) { n.done(i, err) })
 		}
 	}
 }
 
-// rest remembers for a while which chats have failed, so that a chat which always
-// fails does not use up the requests of the others.
-type rest struct {
-	of time.Duration
-
-	mu    sync.Mutex
-	until map[string]time.Time
-	swept time.Time
-}
-
-func newRest(of time.Duration) *rest { return &rest{of: of, until: map[string]time.Time{}} }
-
-// ended takes how the reading of a chat ended.
-func (r *rest) ended(chat string, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if err == nil {
-		delete(r.until, chat)
-		return
+// chatNamed returns the id in a message of chats_input.
+func (in *chatHistory) chatNamed(m *service.Message) (string, error) {
+	id, err := in.conf.chatID.TryString(m)
+	id = strings.TrimSpace(id)
+	switch {
+	case err != nil:
+		return "", err
+	case id == "" || id == "null":
+		return "", errNoChatNamed
+	case len(id) > longestID || strings.ContainsAny(id, "{}[]\"<> \t\r\n"):
+		return "", errNoID
 	}
-	r.until[chat] = now.Add(r.of)
-	if now.Sub(r.swept) > r.of {
-		r.swept = now
-		maps.DeleteFunc(r.until, func(_ string, until time.Time) bool { return until.Before(now) })
-	}
+	return id, nil
 }
 
-// left returns how long a chat is to be left alone.
-func (r *rest) left(chat string) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return time.Until(r.until[chat])
-}
+// longestID is how long an id may be. Those of the API have 36 characters.
+const longestID = 1000
 
 // naming is a batch of chats_input that waits for its chats.
 type naming struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
@@ -73,7 +74,7 @@ func TestConnectionTest_IsOfferedByTheRegisteredInput(t *testing.T) {
 	require.NoError(t, err)
 	in, err := newInput(parsed, service.MockResources())
 	require.NoError(t, err)
-	wrapped, err := service.AutoRetryNacksBatchedToggled(parsed, in)
+	wrapped, err := replay.New(parsed, in)
 	require.NoError(t, err)
 	assert.Implements(t, (*service.ConnectionTestable)(nil), wrapped)
 	require.NoError(t, wrapped.Close(t.Context()))

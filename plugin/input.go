@@ -14,6 +14,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 )
 
 func init() {
@@ -23,7 +24,7 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			return service.AutoRetryNacksBatchedToggled(conf, in)
+			return replay.New(conf, in)
 		})
 }
 
@@ -32,6 +33,14 @@ func init() {
 // up the shutdown.
 const closeTimeout = 10 * time.Second
 
+const (
+	// attemptsPerCall is how often a call is tried before its chat gives its place up
+	// to another.
+	attemptsPerCall = 4
+	// notOursFor is how long a chat of another channel is left alone.
+	notOursFor = time.Hour
+)
+
 // chatHistory is the input kommo_chat_history.
 type chatHistory struct {
 	conf    *inputConfig
@@ -39,7 +48,9 @@ type chatHistory struct {
 	metrics *inputMetrics
 	client  *amojo.Client // retries as configured
 	probe   *amojo.Client // tries once, for ConnectionTest
+	health  *health
 	reader  *history.Reader
+	report  *report
 	scope   any // the scope id, boxed once for the metadata of all messages
 
 	start   sync.Once       // of Connect; of Close, where that comes first
@@ -62,26 +73,30 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	}
 	in.stopped, in.stop = context.WithCancel(context.Background())
 
-	attempts := newAttemptLog(in.log)
-	callConf := conf.caller(mgr, func(a apicall.Attempt) {
-		in.metrics.attempt(a)
-		attempts.observe(a)
-	})
+	in.report = newReport(in)
+	callConf := conf.caller(mgr, in.report.attempt)
+	callConf.MaxAttempts = attemptsPerCall
+	callConf.LimitFailed = in.report.limitFailed
 	if in.client, err = in.newClient(callConf); err != nil {
 		return nil, err
 	}
 	if in.probe, err = in.newClient(onlyOnce(callConf)); err != nil {
 		return nil, err
 	}
+	enough := conf.parallelChats + 1
+	if conf.chatsInput == nil {
+		enough = min(enough, len(conf.chats))
+	}
+	in.health = newHealth(callConf.Limiter, conf.backoff, enough, in.report.healthChanged)
 
-	var store history.Store = &history.MemoryStore{}
+	var store history.Store
 	if conf.checkpointCache != "" {
 		store = newCacheStore(mgr, conf.checkpointCache, conf.checkpointCacheKey, conf.scopeID)
 	}
 	in.reader, err = history.NewReader(history.Config{
-		Source:             &source{client: in.client, limiter: callConf.Limiter, slow: conf.backoff.MaxInterval},
+		Source:             &source{client: in.client, health: in.health},
 		Store:              store,
-		Hooks:              in.hooks(),
+		Hooks:              in.report.hooks(),
 		PageSize:           max(2, conf.pageSize),
 		MaxBufferedPages:   conf.maxBufferedPages,
 		ParallelChats:      conf.parallelChats,
@@ -93,7 +108,10 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 		Since:              conf.since,
 		Lookback:           conf.lookback,
 		CheckpointInterval: conf.checkpointInterval,
+		FirstRetry:         conf.backoff.InitialInterval,
 		Retry:              conf.backoff.MaxInterval,
+		RetryNotOurs:       max(notOursFor, conf.backoff.MaxInterval),
+		Transient:          transient,
 	})
 	return in, err
 }
@@ -108,8 +126,9 @@ func (in *chatHistory) newClient(conf apicall.Config) (*amojo.Client, error) {
 }
 
 // Connect starts to read. What can be checked without the API was checked when
-// the input was built, and what can't is retried while reading.
-func (in *chatHistory) Connect(context.Context) error {
+// the input was built, and what can't is retried while reading. It returns when the
+// API answers, or is not known not to: until then the input is not ready.
+func (in *chatHistory) Connect(ctx context.Context) error {
 	if in.stopped.Err() != nil {
 		return service.ErrNotConnected
 	}
@@ -118,7 +137,7 @@ func (in *chatHistory) Connect(context.Context) error {
 			in.log.Info("Progress is kept in memory, and a restart will read from the beginning: set checkpoint_cache to keep it")
 		}
 		in.reader.Start()
-		in.running.Go(func() { in.watch(in.stopped) })
+		in.running.Go(func() { in.report.watch(in.stopped) })
 		if in.conf.chatsInput != nil {
 			in.running.Go(func() { in.nameChats(in.stopped) })
 			return
@@ -128,19 +147,33 @@ func (in *chatHistory) Connect(context.Context) error {
 		}
 		in.reader.Listed()
 	})
-	return nil
+	return in.health.wait(ctx)
 }
 
-// ReadBatch returns the next messages of one chat, oldest first.
-func (in *chatHistory) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	b, err := in.reader.Next(ctx)
+// Read returns the next messages of one chat, oldest first. It is not connected
+// while the API does not answer and nothing is left of what was read before.
+func (in *chatHistory) Read(ctx context.Context) (*replay.Batch, error) {
+	down := in.health.whenDown()
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-down:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	b, err := in.reader.Next(waiting)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, nil, service.ErrEndOfInput
+		in.report.ended()
+		return nil, service.ErrEndOfInput
 	case errors.Is(err, history.ErrClosed):
-		return nil, nil, service.ErrNotConnected
+		return nil, service.ErrNotConnected
+	case err != nil && ctx.Err() == nil:
+		return nil, service.ErrNotConnected
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	}
 	mint := mint{scope: in.scope, chat: b.Chat}
 	messages := make(service.MessageBatch, len(b.Items))
@@ -151,15 +184,7 @@ func (in *chatHistory) ReadBatch(ctx context.Context) (service.MessageBatch, ser
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.delivered(len(messages), newest)
-	return messages, func(ctx context.Context, err error) error {
-		if err != nil && (ctx.Err() != nil || in.stopped.Err() != nil) {
-			// Rejected because everything is being stopped, not by the
-			// output: it has not been delivered.
-			return nil //nolint:nilerr // and nobody is left to hear of it
-		}
-		b.Ack()
-		return nil
-	}, nil
+	return &replay.Batch{Messages: messages, Ack: b.Ack}, nil
 }
 
 // Close stops reading and writes the last checkpoints.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
@@ -46,7 +47,7 @@ func TestClose_IsSafeTwiceBeforeConnectAndDuringARead(t *testing.T) {
 		require.NoError(t, in.Close(t.Context()))
 		require.NoError(t, in.Close(t.Context()))
 		assert.ErrorIs(t, in.Connect(t.Context()), service.ErrNotConnected)
-		_, _, err := in.ReadBatch(t.Context())
+		_, err := in.Read(t.Context())
 		assert.ErrorIs(t, err, service.ErrNotConnected)
 	})
 	t.Run("during a read", func(t *testing.T) {
@@ -56,7 +57,7 @@ func TestClose_IsSafeTwiceBeforeConnectAndDuringARead(t *testing.T) {
 		require.NoError(t, in.Connect(t.Context()), "a second time changes nothing")
 		read := make(chan error)
 		go func() {
-			_, _, err := in.ReadBatch(context.WithoutCancel(t.Context()))
+			_, err := in.Read(context.WithoutCancel(t.Context()))
 			read <- err
 		}()
 		require.NoError(t, in.Close(t.Context()))
@@ -68,7 +69,7 @@ func TestClose_IsSafeTwiceBeforeConnectAndDuringARead(t *testing.T) {
 		require.NoError(t, in.Connect(t.Context()))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, _, err := in.ReadBatch(ctx)
+		_, err := in.Read(ctx)
 		assert.ErrorIs(t, err, context.Canceled)
 	})
 }
@@ -99,12 +100,16 @@ func TestAck_ARejectionBecauseOfAStopIsNoDelivery(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := newTestInput(t, conf)
-			require.NoError(t, in.Connect(t.Context()))
-			batch, ack, err := in.ReadBatch(t.Context())
+			parsed, err := inputSpec().ParseYAML(conf, nil)
+			require.NoError(t, err)
+			wrapped, err := replay.New(parsed, in)
+			require.NoError(t, err)
+			require.NoError(t, wrapped.Connect(t.Context()))
+			batch, ack, err := wrapped.ReadBatch(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, len(batch), in.reader.Stats().Unacked)
 			if tc.stopFirst {
-				in.stop()
+				require.NoError(t, wrapped.Close(t.Context()))
 			}
 			require.NoError(t, ack(tc.ctx, rejected))
 			if tc.delivered {

@@ -92,7 +92,7 @@ func (t *template) fits(it *amojo.Item) bool {
 		(of.ClientID == "") == (it.ClientID == "") &&
 		(of.MediaGroupID == "") == (it.MediaGroupID == "") &&
 		(of.Timestamp == 0) == (it.Timestamp == 0) &&
-		(sentAt(of) == 0) == (sentAt(it) == 0)
+		(of.MsecTimestamp == 0) == (it.MsecTimestamp == 0)
 }
 
 // setOwn sets what no two messages share.
@@ -103,7 +103,7 @@ func setOwn(m *service.Message, it *amojo.Item) {
 	if it.Timestamp != 0 {
 		m.MetaSetMut(metaTimestamp, it.Timestamp)
 	}
-	if ms := sentAt(it); ms != 0 {
+	if ms, _ := sentAt(it); ms != 0 {
 		m.MetaSetMut(metaMsecTimestamp, ms)
 	}
 }

@@ -17,6 +17,7 @@ type inputMetrics struct {
 	realigned        *service.MetricCounter
 	checkpointErrors *service.MetricCounter
 	chats            *service.MetricGauge
+	apiUp            *service.MetricGauge
 	newestMessage    *service.MetricGauge
 
 	newest atomic.Int64 // of newestMessage, in s
@@ -29,12 +30,14 @@ func newInputMetrics(m *service.Metrics) *inputMetrics {
 		realigned:        m.NewCounter(inputName + "_realigned_total"),
 		checkpointErrors: m.NewCounter(inputName + "_checkpoint_errors_total"),
 		chats:            m.NewGauge(inputName+"_chats", "state"),
+		apiUp:            m.NewGauge(inputName + "_api_up"),
 		newestMessage:    m.NewGauge(inputName + "_newest_message_timestamp"),
 	}
 	// Present from the start, so that an alert on them is never without data.
 	for _, s := range history.States() {
 		im.chats.Set(0, s.String())
 	}
+	im.apiUp.Set(1)
 	im.messages.Incr(0)
 	im.realigned.Incr(0)
 	im.checkpointErrors.Incr(0)

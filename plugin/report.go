@@ -4,6 +4,8 @@ package plugin
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,38 +19,172 @@ const (
 	progressEvery = 10 * time.Second
 	stalledAfter  = 30 * time.Second
 	watchEvery    = time.Second
+
+	// someNames is how many chats of many a line names.
+	someNames = 3
+	// mostUntold is how many chats are remembered that failed while the API was down.
+	mostUntold = 1000
 )
 
+// report turns what happens in kommo_chat_history into metrics and log lines: one
+// line for one event that concerns a person, and none for a healthy tail.
+type report struct {
+	in       *chatHistory
+	attempts *attemptLog
+
+	failures, checkpoints, limits, corrupt, odd, times *throttle
+
+	mu       sync.Mutex
+	empty    fewChats
+	notOurs  fewChats
+	letGo    int
+	vanished fewChats
+	untold   map[string]struct{} // failed while the API was down
+	rejected time.Time           // when the output rejected something last
+}
+
+// fewChats counts chats and has the names of the first few.
+type fewChats struct {
+	n, told int
+	names   []string
+}
+
+func (l *fewChats) add(chat string) {
+	l.n++
+	if len(l.names) < someNames {
+		l.names = append(l.names, chat)
+	}
+}
+
+// news reports whether there are more than were told of, by enough for another
+// line, and notes that they are told.
+func (l *fewChats) news() bool {
+	if l.n < max(1, 2*l.told) {
+		return false
+	}
+	l.told = l.n
+	return true
+}
+
+func (l *fewChats) String() string {
+	s := strings.Join(l.names, ", ")
+	if l.n > len(l.names) {
+		s += ", …"
+	}
+	return s
+}
+
+func newReport(in *chatHistory) *report {
+	return &report{
+		in: in, attempts: newAttemptLog(in.log),
+		failures: newThrottle(), checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
+		odd: newThrottle(), times: newThrottle(),
+		untold: map[string]struct{}{},
+	}
+}
+
+// attempt is told of every request.
+func (r *report) attempt(a apicall.Attempt) {
+	r.in.metrics.attempt(a)
+	switch a.Outcome {
+	case apicall.OutcomeServerError, apicall.OutcomeUnreachable, apicall.OutcomeTimeout,
+		apicall.OutcomeBrokenBody, apicall.OutcomeRedirected, apicall.OutcomeTooLarge:
+		r.in.health.attempt(a.Err)
+	}
+	if !r.in.health.isDown() {
+		r.attempts.observe(a)
+	}
+}
+
+// limitFailed is told when the shared rate limit could not be asked.
+func (r *report) limitFailed(err error, retryIn time.Duration) {
+	if more, ok := r.limits.allow(); ok {
+		r.in.log.Errorf("No request can be sent; next try in %s%s: %v", round(retryIn), more, err)
+	}
+}
+
+// healthChanged is told when the API does not answer any more, and when it does
+// again.
+func (r *report) healthChanged(up bool, why error) {
+	if up {
+		r.in.metrics.apiUp.Set(1)
+		r.in.log.Info("The API answers again")
+		return
+	}
+	r.in.metrics.apiUp.Set(0)
+	r.in.log.Errorf("The API answers no request, so all chats wait and it is asked now and then, at least every %s: %v",
+		round(r.in.conf.backoff.MaxInterval), why)
+}
+
 // hooks turns what the reader tells into metrics and log lines.
-func (in *chatHistory) hooks() history.Hooks {
-	failures := newThrottle()
-	checkpoints := newThrottle()
+func (r *report) hooks() history.Hooks {
+	log, metrics := r.in.log, r.in.metrics
 	return history.Hooks{
-		Realigned: func() { in.metrics.realigned.Incr(1) },
-		State:     func(s history.State, chats int) { in.metrics.chats.Set(int64(chats), s.String()) },
+		Realigned: func() { metrics.realigned.Incr(1) },
+		State:     func(s history.State, chats int) { metrics.chats.Set(int64(chats), s.String()) },
 		CheckpointFailed: func(_ string, err error, retryIn time.Duration) {
-			in.metrics.checkpointErrors.Incr(1)
-			if more, ok := checkpoints.allow(); ok {
-				in.log.Errorf("The checkpoint cache failed, and this chat waits until it works again; next try in %s%s: %v", round(retryIn), more, err)
+			metrics.checkpointErrors.Incr(1)
+			if more, ok := r.checkpoints.allow(); ok {
+				log.Errorf("The checkpoint cache failed, and this chat waits until it works again; next try in %s%s: %v", round(retryIn), more, err)
 			}
 		},
 		CheckpointCorrupt: func(chat string, err error) {
-			in.metrics.checkpointErrors.Incr(1)
-			in.log.Errorf("Checkpoint %s can't be read, so chat %s is read again from its beginning: %v", in.checkpointKey(chat), chat, err)
-		},
-		ChatFailed: func(_ string, err error, retryIn time.Duration) {
-			more, ok := failures.allow()
-			switch {
-			case !ok:
-			case retryIn < 0:
-				in.log.Errorf("A chat could not be read and its message of chats_input is rejected%s: %v", more, err)
-			default:
-				in.log.Errorf("A chat could not be read; next try in %s%s: %v", round(retryIn), more, err)
+			metrics.checkpointErrors.Incr(1)
+			if more, ok := r.corrupt.allow(); ok {
+				log.Errorf("Checkpoint %s can't be read, so chat %s is read again from its beginning%s: %v", r.in.checkpointKey(chat), chat, more, err)
 			}
 		},
-		Odd: func(chat string, entries int) {
-			in.log.Warnf("Chat %s holds %d entries that are not JSON objects and so can't be messages; they are left out", chat, entries)
+		CheckpointVanished: func(chat string) {
+			metrics.checkpointErrors.Incr(1)
+			r.note(func() { r.vanished.add(chat) })
 		},
+		ChatFailed: r.chatFailed,
+		LetGo:      func(string) { r.note(func() { r.letGo++ }) },
+		Empty:      func(chat string) { r.note(func() { r.empty.add(chat) }) },
+		Odd: func(chat string, entries int) {
+			if more, ok := r.odd.allow(); ok {
+				log.Warnf("Chat %s holds %d entries that are not JSON objects and so can't be messages; they are left out%s", chat, entries, more)
+			}
+		},
+		WrongTimes: func(chat string, _ int) {
+			if more, ok := r.times.allow(); ok {
+				log.Warnf("Chat %s holds messages whose time can't be right: of the future, or in another unit than documented; they are delivered, and their times believed as little as can be%s", chat, more)
+			}
+		},
+		ShortPages: func(again int) {
+			log.Warnf("The API gives pages that are shorter than asked although more follows: from now on each chat's end is looked behind, and %s read again from the beginning",
+				plural(again, "chat is", "chats are"))
+		},
+	}
+}
+
+func (r *report) note(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+// chatFailed tells of each chat that fails once, until it has been read again.
+func (r *report) chatFailed(chat string, err error, times int, retryIn time.Duration) {
+	if errors.Is(err, history.ErrNotOurs) {
+		if times == 1 {
+			r.note(func() { r.notOurs.add(chat) })
+		}
+		return
+	}
+	r.mu.Lock()
+	_, untold := r.untold[chat]
+	delete(r.untold, chat)
+	down := r.in.health.isDown()
+	if down && (times == 1 || untold) && len(r.untold) < mostUntold {
+		r.untold[chat] = struct{}{} // the API itself is what is told of
+	}
+	r.mu.Unlock()
+	if down || times > 1 && !untold {
+		return
+	}
+	if more, ok := r.failures.allow(); ok {
+		r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %v", round(retryIn), more, err)
 	}
 }
 
@@ -120,15 +256,16 @@ func (t *throttle) allow() (more string, ok bool) {
 	return more, true
 }
 
-// watch reports progress of a run that has an end, and warns once when nothing
-// is acknowledged any more.
-func (in *chatHistory) watch(ctx context.Context) {
+// watch reports progress of a run that has an end, what has gathered of the chats
+// that gave nothing, and once that nothing is acknowledged any more.
+func (r *report) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	in := r.in
 	began := time.Now()
 	reported := began
 	requests := int64(0)
-	warned := false
+	warned, first := false, true
 	for {
 		select {
 		case <-ctx.Done():
@@ -137,27 +274,84 @@ func (in *chatHistory) watch(ctx context.Context) {
 		}
 		now := time.Now()
 		s := in.reader.Stats()
-		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= stalledAfter {
+		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= stalledAfter && !r.rejectedSince(s.Moved) {
 			warned = true
-			in.warnStalled(s)
+			r.warnStalled(s)
 		}
-		if !in.conf.pollSet && in.conf.chatsInput == nil && now.Sub(reported) >= progressEvery {
-			total := in.metrics.counted.Load()
-			in.reportProgress(s, now.Sub(began), float64(total-requests)/now.Sub(reported).Seconds())
-			reported, requests = now, total
+		ended := first && in.conf.chatsInput == nil && s.Unread == 0
+		if ended {
+			first = false
+		}
+		if due := now.Sub(reported) >= progressEvery; due || ended {
+			r.tellGathered(ended)
+			if due && !in.conf.pollSet && in.conf.chatsInput == nil {
+				total := in.metrics.counted.Load()
+				r.progress(s, now.Sub(began), float64(total-requests)/now.Sub(reported).Seconds())
+				requests = total
+			}
+			if due {
+				reported = now
+			}
 		}
 	}
 }
 
-func (in *chatHistory) warnStalled(s history.Stats) {
+// ended is called when a run that has an end has come to it.
+func (r *report) ended() { r.tellGathered(true) }
+
+// tellGathered tells of the chats that have gathered: of each kind in one line, and
+// again when there are twice as many. first says that all chats have been read once.
+func (r *report) tellGathered(first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	log := r.in.log
+	s := r.in.reader.Stats()
+	if r.empty.n > 0 && (r.empty.news() || first && r.empty.told < r.empty.n) {
+		r.empty.told = r.empty.n
+		what := "has no message, or is unknown to the API"
+		if r.empty.n > 1 {
+			what = "have no message, or are unknown to the API"
+		}
+		if first && s.Messages == 0 && r.empty.n >= len(r.in.conf.chats) && r.in.conf.chatsInput == nil {
+			log.Warnf("Nothing was found: none of the %s that are to be read has a message. Check that these are ids of the Chats API, not the integration's own, and that scope_id names this channel: %s",
+				plural(r.empty.n, "chat", "chats"), &r.empty)
+		} else {
+			log.Warnf("%s %s; check that these are ids of the Chats API, not the integration's own: %s",
+				plural(r.empty.n, "chat", "chats"), what, &r.empty)
+		}
+	}
+	if r.notOurs.n > 0 && r.notOurs.news() {
+		log.Warnf("%s of other channels: the API refuses them with this secret. They are left alone for %s each time; take them out of what names the chats, for kommo_chats by its origins: %s",
+			plural(r.notOurs.n, "chat", "chats"), notOursFor, &r.notOurs)
+	}
+	if r.letGo > 0 {
+		log.Warnf("%s of other channels given up, since more than checkpoint_limit of them were named", plural(r.letGo, "chat was", "chats were"))
+		r.letGo = 0
+	}
+	if r.vanished.n > 0 && r.vanished.news() {
+		log.Warnf("The checkpoint cache has lost or set back %s; they are written again from memory, and nothing is lost while this process runs. A cache must not forget: check that it has no TTL, and keeps its data when it restarts: %s",
+			plural(r.vanished.n, "checkpoint", "checkpoints"), &r.vanished)
+	}
+}
+
+// Rejected notes that the output has rejected something.
+func (r *report) Rejected() { r.note(func() { r.rejected = time.Now() }) }
+
+func (r *report) rejectedSince(t time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rejected.After(t)
+}
+
+func (r *report) warnStalled(s history.Stats) {
 	cause := "the usual cause is an output that batches by count without a period and waits for messages that wait for it: give its batching a period, or set preserve_order to false"
-	if in.conf.checkpointLimit-s.Unacked < 50 {
+	if r.in.conf.checkpointLimit-s.Unacked < 50 {
 		cause = "checkpoint_limit is used up: the output collects more messages than that before it sends any, so lower its batch count, give its batching a period, or raise checkpoint_limit"
 	}
-	in.log.Warnf("No acknowledgement for %s while %s out; %s", stalledAfter, plural(s.Unacked, "message is", "messages are"), cause)
+	r.in.log.Warnf("No acknowledgement for %s while %s out; %s", stalledAfter, plural(s.Unacked, "message is", "messages are"), cause)
 }
 
-func (in *chatHistory) reportProgress(s history.Stats, elapsed time.Duration, perSecond float64) {
+func (r *report) progress(s history.Stats, elapsed time.Duration, perSecond float64) {
 	total := 0
 	for _, n := range s.Chats {
 		total += n
@@ -167,7 +361,7 @@ func (in *chatHistory) reportProgress(s history.Stats, elapsed time.Duration, pe
 	if done > 0 {
 		left = "about " + round(time.Duration(float64(elapsed)/float64(done)*float64(total-done)))
 	}
-	in.log.Infof("%d of %d chats done, %d messages, %.1f requests/s, time left: %s", done, total, s.Messages, perSecond, left)
+	r.in.log.Infof("%d of %d chats done, %d messages, %.1f requests/s, time left: %s", done, total, s.Messages, perSecond, left)
 }
 
 // round shows a duration as a person would say it.

@@ -135,7 +135,7 @@ func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				in, log := startInBubble(t, 1, tc.messages, tc.conf)
-				_, ack, err := in.ReadBatch(t.Context())
+				b, err := in.Read(t.Context())
 				require.NoError(t, err)
 
 				time.Sleep(stalledAfter - time.Second)
@@ -146,7 +146,7 @@ func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T
 				assert.Contains(t, log.with("No acknowledgement")[0], tc.cause)
 				time.Sleep(10 * time.Minute)
 				assert.Len(t, log.with("No acknowledgement"), 1, "once")
-				require.NoError(t, ack(t.Context(), nil))
+				b.Ack()
 			})
 		})
 	}
@@ -157,10 +157,10 @@ func TestStall_NoWarningWhileAcknowledgementsComeOrNothingIsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, log := startInBubble(t, 20, 3, "requests_per_second: 0, poll_interval: 1h")
 		for range 20 {
-			_, ack, err := in.ReadBatch(t.Context())
+			b, err := in.Read(t.Context())
 			require.NoError(t, err)
 			time.Sleep(stalledAfter - 5*time.Second)
-			require.NoError(t, ack(t.Context(), nil))
+			b.Ack()
 		}
 		time.Sleep(30 * time.Minute)
 		assert.Empty(t, log.with("No acknowledgement"))
@@ -174,14 +174,14 @@ func TestProgress_EveryTenSecondsOfARunThatEnds(t *testing.T) {
 		// 40 requests at 1 a second.
 		in, log := startInBubble(t, 40, 3, "requests_per_second: 1, parallel_chats: 1")
 		for i := range 40 {
-			_, ack, err := in.ReadBatch(t.Context())
+			b, err := in.Read(t.Context())
 			require.NoError(t, err)
-			require.NoError(t, ack(t.Context(), nil))
+			b.Ack()
 			if i == 5 {
 				assert.Empty(t, log.with("chats done"), "not in the first ten seconds")
 			}
 		}
-		_, _, err := in.ReadBatch(t.Context())
+		_, err := in.Read(t.Context())
 		require.ErrorIs(t, err, service.ErrEndOfInput)
 		got := log.with("chats done")
 		require.Len(t, got, 3)

@@ -7,7 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"sync/atomic"
+	"fmt"
+	"hash/maphash"
+	"sync"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
@@ -17,39 +19,126 @@ import (
 
 // source gives the reader the pages of the Chats API.
 type source struct {
-	client  *amojo.Client
-	limiter *apicall.Limiter
-	slow    time.Duration // how long all requests rest once refusals pile up
+	client *amojo.Client
+	health *health
 
-	refused atomic.Int32 // refusals since the last answer
+	mu      sync.Mutex
+	proven  bool // the API has accepted the secret
+	refused int  // refusals since the last answer that may concern every chat
+	rejects int  // 4xx since the last answer
+	ours    recent
 }
 
-// refusedInARow is how many refusals without an answer in between are taken to
-// mean the channel or the address rather than one chat. It is more than one
-// because a chat of another channel may be refused among many that are not
-// (chats-api.md, "which chats").
-const refusedInARow = 3
+const (
+	// refusedInARow is how many refusals without an answer in between are taken to
+	// mean the secret rather than one chat.
+	refusedInARow = 3
+	// rejectedInARow is how many other 4xx in a row are taken to mean the channel.
+	rejectedInARow = 64
+)
 
 // Page implements history.Source.
-func (s *source) Page(ctx context.Context, chat string, offset, limit int) ([]history.Item, error) {
+func (s *source) Page(ctx context.Context, chat string, offset, limit int) (history.Page, error) {
 	page, err := s.client.History(ctx, chat, offset, limit)
 	if err != nil {
-		var refused *amojo.RefusedError
-		if errors.As(err, &refused) && s.refused.Add(1) >= refusedInARow {
-			// With many chats there is always one whose turn it is. An
-			// address that goes on asking is blocked.
-			s.limiter.Pause(s.slow)
+		if ctx.Err() != nil {
+			return history.Page{}, err
 		}
-		return nil, err
+		return history.Page{}, s.failed(chat, err)
 	}
-	s.refused.Store(0)
+	s.mu.Lock()
+	s.proven, s.refused, s.rejects = true, 0, 0
+	s.ours.add(chat)
+	s.mu.Unlock()
+	s.health.answer()
 
-	items := make([]history.Item, len(page.Items))
+	// A clock that is behind costs a few ids in a checkpoint, one that is ahead could
+	// cost messages.
+	now := time.Now()
+	if !page.Date.IsZero() && page.Date.Before(now) {
+		now = page.Date
+	}
+	out := history.Page{Items: make([]history.Item, len(page.Items)), Now: now.UnixMilli()}
 	for i := range page.Items {
 		it := &page.Items[i]
-		items[i] = history.Item{ID: identity(it), Time: sentAt(it), Value: it}
+		sent, implausible := sentAt(it)
+		out.Items[i] = history.Item{ID: identity(it), Time: sent, Implausible: implausible, Value: it}
 	}
-	return items, nil
+	return out, nil
+}
+
+// failed decides whom a failure concerns: this chat, or all of them.
+//
+// A chat of another channel is refused as a wrong secret is (chats-api.md, "which
+// chats"). So a refusal counts for its chat alone once the API has accepted the
+// secret for another one, and this chat was never read.
+func (s *source) failed(chat string, err error) error {
+	var (
+		refused  *amojo.RefusedError
+		rejected *amojo.Error
+	)
+	switch {
+	case errors.As(err, &refused) && refused.Reason == amojo.RefusedBlocked:
+		s.health.fall(err)
+		s.health.limiter.Pause(s.health.max)
+	case errors.As(err, &refused):
+		s.mu.Lock()
+		if s.proven && !s.ours.has(chat) {
+			s.mu.Unlock()
+			return fmt.Errorf("%w: %w", history.ErrNotOurs, err)
+		}
+		s.refused++
+		all := s.refused >= refusedInARow
+		s.proven = s.proven && !all
+		s.mu.Unlock()
+		if all {
+			s.health.fall(err)
+		}
+	case errors.As(err, &rejected):
+		s.mu.Lock()
+		s.rejects++
+		all := s.rejects >= rejectedInARow
+		s.mu.Unlock()
+		if all {
+			s.health.fall(err)
+		}
+	case apicall.Retryable(err):
+		s.health.fail(chat, err)
+	}
+	return err
+}
+
+// transient says of an error of Page that the same may succeed later without
+// anybody changing anything.
+func transient(err error) bool {
+	var refused *amojo.RefusedError
+	return apicall.Retryable(err) || errors.As(err, &refused) && !errors.Is(err, history.ErrNotOurs)
+}
+
+// recent remembers, as hashes, which chats have answered: some 65,000 of them.
+type recent struct {
+	seed       maphash.Seed
+	now, older map[uint64]struct{}
+}
+
+func (r *recent) add(chat string) {
+	if r.now == nil {
+		r.seed, r.now = maphash.MakeSeed(), map[uint64]struct{}{}
+	}
+	if len(r.now) >= 1<<15 {
+		r.older, r.now = r.now, map[uint64]struct{}{}
+	}
+	r.now[maphash.String(r.seed, chat)] = struct{}{}
+}
+
+func (r *recent) has(chat string) bool {
+	if r.now == nil {
+		return false
+	}
+	id := maphash.String(r.seed, chat)
+	_, now := r.now[id]
+	_, older := r.older[id]
+	return now || older
 }
 
 // identity returns what a message is known by: its id, or a hash of its bytes
@@ -66,10 +155,41 @@ func identity(it *amojo.Item) string {
 }
 
 // sentAt returns when a message was sent, in Unix milliseconds; 0 if the API did
-// not say.
-func sentAt(it *amojo.Item) int64 {
-	if it.MsecTimestamp > 0 {
-		return it.MsecTimestamp
+// not say. implausible says that what it did say can't be meant as it stands: a
+// number in another unit is read in that, and of two that contradict each other the
+// seconds count, which every sample has (chats-api.md, "Items").
+func sentAt(it *amojo.Item) (ms int64, implausible bool) {
+	const day = 24 * 60 * 60 * 1000
+	fromMs, oddMs := inUnit(it.MsecTimestamp, 1)
+	fromS, oddS := inUnit(it.Timestamp, 1000)
+	switch {
+	case fromMs == 0:
+		return fromS, oddS
+	case fromS == 0:
+		return fromMs, oddMs
+	case fromMs-fromS > day || fromS-fromMs > day:
+		return fromS, true
+	default:
+		return fromMs, oddMs || oddS
 	}
-	return it.Timestamp * 1000
+}
+
+// inUnit reads a time that should be in units of so many ms as what it is by its
+// size: seconds, milliseconds, microseconds or nanoseconds of the years 1973 to
+// 5138. odd says that it is in another unit, or is negative.
+func inUnit(t, unit int64) (ms int64, odd bool) {
+	switch {
+	case t == 0:
+		return 0, false
+	case t < 0:
+		return max(t, -1<<50/unit) * unit, true
+	case t < 1e11:
+		return t * 1000, unit != 1000
+	case t < 1e14:
+		return t, unit != 1
+	case t < 1e17:
+		return t / 1e3, true
+	default:
+		return t / 1e6, true
+	}
 }

@@ -16,20 +16,23 @@ import (
 // is done with, and of what is as new as From or newer, exactly the items in
 // Seen have been delivered. The zero value says that nothing has.
 //
-// A time alone would not do: several messages can share one, and the next of
-// them may arrive after the first was delivered.
+// A time alone would not do: several messages can share one, the next of them
+// may arrive after the first was delivered, and any of them may be wrong.
 type Checkpoint struct {
-	// Time is the newest delivered item's, in Unix milliseconds.
+	// Time is the newest delivered item's, in Unix milliseconds, of those that were
+	// not later than the server's clock when they were read: a message from the
+	// future must not make what comes after it look old.
 	Time int64
-	// From is a whole second, in Unix milliseconds. Seen is complete from
-	// there on. It trails Time by the lookback and never moves back, so that a
-	// lookback that is raised later can't bring back what was delivered before
-	// its ids were kept.
+	// From is a whole second, in Unix milliseconds. Seen is complete from there on:
+	// it lies behind the newest item that was delivered and is not in Seen. It trails
+	// Time by the lookback, or by less where more than maxSeen were delivered within
+	// it, and never moves back.
 	From int64
 	// Seen are the delivered items since From in the order of their delivery,
-	// and always the last delivered one, however old it is: in an API that
-	// lists late messages where they arrive rather than where their time
-	// belongs, all that stands before it is new.
+	// with what was delivered between them whatever its time, and always the last
+	// few: in an API that lists late messages where they arrive rather than where
+	// their time belongs, all that stands before one of these is new, and
+	// several of them outlast the deletion of one.
 	Seen []Seen
 }
 
@@ -39,40 +42,118 @@ type Seen struct {
 	Time int64
 }
 
-// floor returns the second from which items can be new: everything before it
-// was delivered, or is of no interest. The lookback is how far behind the
-// newest delivered item late ones are still looked for.
+const (
+	// anchors is how many of the last delivered items a checkpoint keeps at
+	// least, however old they are.
+	anchors = 8
+	// maxSeen is how many items a checkpoint keeps at most: 60,000 messages of one
+	// second would make one of 4 MB, and be looked through with each poll.
+	maxSeen = 1000
+)
+
+// floor returns the second from which the ids of delivered items are kept. The
+// lookback is how far behind the newest delivered item late ones are still looked
+// for.
 func (c *Checkpoint) floor(lookback time.Duration) int64 {
 	return max(second(c.Time-lookback.Milliseconds()), second(c.From))
 }
 
-// advance adds what was delivered next, oldest first.
-func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration) {
+// advance adds what was delivered next, oldest first, and read when the server's
+// clock showed now.
+func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64) {
 	if len(delivered) == 0 {
 		return
 	}
 	for _, d := range delivered {
-		c.Time = max(c.Time, d.Time)
+		if d.Time <= now {
+			c.Time = max(c.Time, d.Time)
+		}
 	}
 	floor := c.floor(lookback)
-	c.From = max(c.From, floor*tick)
-
-	kept := make([]Seen, 0, len(delivered))
-	for _, s := range c.Seen {
-		if second(s.Time) >= floor {
+	all := make([]Seen, 0, len(c.Seen)+len(delivered))
+	all = append(append(all, c.Seen...), delivered...)
+	// What lies within the lookback and what was delivered after that.
+	begin := max(0, len(all)-anchors)
+	for i, s := range all[:begin] {
+		if second(s.Time) >= floor && s.Time <= now {
+			begin = i
+			break
+		}
+	}
+	// And from before it, what claims to be of the future, since no time will ever
+	// show that it was delivered; or what did so then, as long as an API that sorts by
+	// time lists it above one of those that nothing old stands above.
+	oldest := floor
+	for i := max(begin, len(all)-anchors); i < len(all); i++ {
+		if c.firm(all, i, floor) {
+			oldest = min(oldest, second(all[i].Time))
+		}
+	}
+	kept := make([]Seen, 0, min(len(all), maxSeen))
+	for i, s := range all {
+		if i >= begin || second(s.Time) >= oldest {
 			kept = append(kept, s)
+		} else {
+			c.From = max(c.From, (second(s.Time)+1)*tick)
 		}
 	}
-	last := len(delivered) - 1
-	for i, d := range delivered {
-		if second(d.Time) >= floor || i == last {
-			// The id may be a part of its page, which must not be
-			// kept in memory for the sake of it.
-			d.ID = strings.Clone(d.ID)
-			kept = append(kept, d)
+	c.Seen = c.bound(kept, now)
+	for i := range c.Seen {
+		// The id may be a part of its page, which must not be kept in memory for
+		// the sake of it.
+		if i >= len(c.Seen)-len(delivered) {
+			c.Seen[i].ID = strings.Clone(c.Seen[i].ID)
 		}
 	}
-	c.Seen = kept
+}
+
+// firm says of the item at i, of all that were delivered and are known, that
+// nothing stands above it that was delivered before it, whichever way the API sorts:
+// it is the last, or lies within the lookback, or is one of the last few and was the
+// newest of these by its time as well.
+func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
+	s, few := all[i], max(0, len(all)-anchors)
+	switch {
+	case i == len(all)-1:
+		return true
+	case s.Time > c.Time || i < few && second(s.Time) < floor:
+		return false
+	case second(s.Time) >= floor:
+		return true
+	}
+	before := false
+	for _, o := range all[few:i] {
+		if o.Time <= c.Time {
+			before = true
+			if o.Time > s.Time {
+				return false
+			}
+		}
+	}
+	return before
+}
+
+// bound forgets the items delivered first where there are too many, and moves
+// From behind them. Those of the future go last, since From would follow them
+// there.
+func (c *Checkpoint) bound(kept []Seen, now int64) []Seen {
+	extra := len(kept) - maxSeen
+	for _, future := range []bool{false, true} {
+		if extra <= 0 {
+			break
+		}
+		rest := kept[:0]
+		for i, s := range kept {
+			if extra > 0 && (s.Time > now) == future && i < len(kept)-anchors {
+				extra--
+				c.From = max(c.From, (second(s.Time)+1)*tick)
+				continue
+			}
+			rest = append(rest, s)
+		}
+		kept = rest
+	}
+	return kept
 }
 
 // checkpointVersion is written into every checkpoint. A reader that meets a

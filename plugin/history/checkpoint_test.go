@@ -64,21 +64,68 @@ func TestCheckpoint_Format(t *testing.T) {
 
 // A checkpoint keeps what can still be met and nothing else.
 func TestCheckpoint_StaysSmall(t *testing.T) {
+	const clock = int64(1) << 40
 	var c Checkpoint
 	for i := range 1000 {
-		c.advance([]Seen{{fmt.Sprint(i), int64(i) * 500}}, 3*time.Second)
-		require.LessOrEqual(t, len(c.Seen), 8)
+		c.advance([]Seen{{fmt.Sprint(i), int64(i) * 500}}, 8*time.Second, clock)
+		require.LessOrEqual(t, len(c.Seen), 18)
 		require.Equal(t, fmt.Sprint(i), c.Seen[len(c.Seen)-1].ID)
 	}
-	// A late one is kept as the last, and dropped when it is no more.
-	c.advance([]Seen{{"late", 5}}, 3*time.Second)
+	// A late one is kept as long as what was delivered before it.
+	c.advance([]Seen{{"late", 5}}, 8*time.Second, clock)
 	require.Equal(t, "late", c.Seen[len(c.Seen)-1].ID)
-	c.advance([]Seen{{"next", 500_000}}, 3*time.Second)
+	for i := range anchors {
+		c.advance([]Seen{{fmt.Sprint("next ", i), int64(600_000 + 9_000*i)}}, 8*time.Second, clock)
+	}
 	for _, s := range c.Seen {
 		require.NotEqual(t, "late", s.ID)
 	}
-	require.EqualValues(t, 500_000, c.Time)
-	require.EqualValues(t, 497_000, c.From)
-	c.advance(nil, 0)
-	require.EqualValues(t, 497_000, c.From)
+	require.Len(t, c.Seen, anchors)
+	require.EqualValues(t, 663_000, c.Time)
+	require.EqualValues(t, 500_000, c.From)
+	c.advance(nil, 0, clock)
+	require.EqualValues(t, 500_000, c.From)
+}
+
+// However many messages share a second, a checkpoint has a bound.
+func TestCheckpoint_IsBounded(t *testing.T) {
+	var c Checkpoint
+	for i := range 60_000 {
+		c.advance([]Seen{{fmt.Sprintf("%036d", i), 1_700_000_000_000}}, 5*time.Minute, 1_800_000_000_000)
+	}
+	require.LessOrEqual(t, len(c.Seen), maxSeen)
+	require.Equal(t, fmt.Sprintf("%036d", 59_999), c.Seen[len(c.Seen)-1].ID)
+	require.EqualValues(t, 1_700_000_001_000, c.From, "what was forgotten is done with")
+	b, err := EncodeCheckpoint(c)
+	require.NoError(t, err)
+	require.Less(t, len(b), 100_000)
+}
+
+// A message from the future moves a checkpoint no further than the moment of
+// reading, and is remembered.
+func TestCheckpoint_NeverLaterThanTheReading(t *testing.T) {
+	const now = int64(1_700_000_000_000)
+	var c Checkpoint
+	c.advance([]Seen{{"a", now - 1000}, {"future", now + 1e12}, {"b", now - 500}}, time.Minute, now)
+	require.Equal(t, now-500, c.Time)
+	require.Zero(t, c.From)
+	for i := range 10_000 {
+		at := now + int64(i)*10_000
+		c.advance([]Seen{{fmt.Sprint(i), at}}, time.Minute, at+20)
+		require.Equal(t, at, c.Time)
+		require.Contains(t, c.Seen, Seen{"future", now + 1e12})
+		require.LessOrEqual(t, len(c.Seen), 3+anchors)
+	}
+}
+
+func TestPack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Checkpoint{Time: rapid.Int64Min(0).Draw(t, "time"), From: rapid.Int64Min(0).Draw(t, "from")}
+		for range rapid.IntRange(0, 5).Draw(t, "seen") {
+			id := rapid.OneOf(rapid.StringN(1, 60, -1),
+				rapid.StringMatching("[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")).Draw(t, "id")
+			c.Seen = append(c.Seen, Seen{ID: id, Time: rapid.Int64().Draw(t, "time")})
+		}
+		require.Equal(t, c, pack(&c).unpack())
+	})
 }

@@ -4,67 +4,140 @@ package history
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
 	"slices"
 )
 
-// locate finds where to begin in a chat that is longer than the buffer: a page
-// that holds the oldest item that is new, and so either the chat's end or an
-// item that is past. From the deepest kept position it doubles the position
-// until nothing new is there, then halves the gap down to one page. Single
-// items are enough to ask for, and what they say is a hint: the chat changes
-// meanwhile, so only the page itself decides.
-func (p *pass) locate(ctx context.Context, k *kept) (page []Item, at int, err error) {
+// start finds where to begin in a chat that is longer than the buffer: what
+// stands at the chat's end, or around what was delivered last. That is only where
+// to look: how far down it is read from there decides walkFrom, as it does at the
+// top.
+func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
+	for range stuckAfter {
+		page, at, found, err := p.boundary(ctx, k)
+		if err == nil && !found {
+			// With nothing of what was delivered in sight, not even a time says how
+			// far it was: what was read before is left out as it is met.
+			page, at, err = p.bottom(ctx, k)
+		}
+		var low *kept
+		if err == nil {
+			if low, _, err = p.walkFrom(ctx, page, at, true); err == nil {
+				return low, nil
+			}
+		}
+		if !errors.Is(err, errLost) {
+			return nil, err
+		}
+	}
+	return nil, p.stuck(stuckAfter)
+}
+
+// boundary looks for a page with something that was delivered, or with the time to
+// begin from: in doubling steps from the deepest kept position until everything
+// is past, then by halves. found is false where there is neither.
+func (p *pass) boundary(ctx context.Context, k *kept) (page []Item, at int, found bool, err error) {
+	anchored := len(p.seen) > 0
+	if !anchored && p.floor <= 0 || anchored && k.olds >= oldRun {
+		// Nothing can be past; or more than a page that looks past stands above what
+		// was delivered, so that no time leads there.
+		return nil, 0, false, nil
+	}
 	deepest := k.base + len(k.items) - 1
 	b := newBracket(deepest, 0)
 	at = b.deeper(deepest)
-	limit := 1
 	for range 2 * stuckAfter {
-		page, err = p.fetch(ctx, at, limit)
-		if err != nil {
+		if page, err = p.fetch(ctx, at); err != nil {
+			return nil, 0, false, err
+		}
+		news := 0
+		for i := range page {
+			it := &page[i]
+			if it.ID != "" && p.delivered(it) {
+				p.met = true
+				return page, at, true, nil
+			}
+			if it.ID != "" && !p.past(it) {
+				news++
+			}
+		}
+		last := at + len(page) - 1
+		if n, ok := b.gap(); !anchored && news > 0 && p.enoughAtEnd(page) ||
+			ok && n < p.pageSize && at <= b.above && (last >= b.below || len(page) < p.pageSize) {
+			return page, at, !anchored, nil
+		}
+		switch {
+		case news > 0:
+			at = b.deeper(last)
+		case at > 0:
+			at = b.higher(at)
+		default:
+			return nil, 0, false, nil
+		}
+		at = p.middle(b, at)
+	}
+	return nil, 0, false, p.stuck(2 * stuckAfter)
+}
+
+// bottom looks for the chat's last page in the same way.
+func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err error) {
+	deepest := k.base + len(k.items) - 1
+	b := newBracket(deepest, 0)
+	at = b.deeper(deepest)
+	for range 2 * stuckAfter {
+		if page, err = p.fetch(ctx, at); err != nil {
 			return nil, 0, err
 		}
-		over := len(page) == 0 || p.past(&page[0])
+		if len(page) == 0 && p.server.misleads() {
+			var behind []Item
+			if behind, err = p.fetch(ctx, at+p.pageSize); err != nil {
+				return nil, 0, err
+			}
+			if len(behind) > 0 {
+				page, at = behind, at+p.pageSize
+			}
+		}
+		last := at + len(page) - 1
+		n, ok := b.gap()
 		switch {
-		case limit == 1 && over:
+		case len(page) == 0 && at == 0:
+			return page, 0, nil
+		case len(page) == 0:
 			at = b.higher(at)
-		case limit == 1:
-			at = b.deeper(at)
-		case over && at > 0:
-			p.onRealigned()
-			b = newBracket(p.pageSize-1, 0)
-			at = b.higher(at)
-		case len(page) >= limit && !p.past(&page[len(page)-1]):
-			p.onRealigned()
-			b = newBracket(p.pageSize-1, 0)
-			at = b.deeper(at + limit - 1)
-		default:
-			// With nothing to recognise in it, the climb would have only
-			// positions to go by: rather begin with a fuller page.
-			higher := max(0, at+len(page)-(p.pageSize-1))
+		case len(page) < p.pageSize && !p.server.misleads(), ok && n <= p.pageSize && last >= b.below-1:
+			// With nothing to recognise in it, the climb would have only positions to
+			// go by: rather begin with a fuller page.
+			higher := max(0, last-(p.pageSize-2))
 			if !nameless(page) || higher >= at {
 				return page, at, nil
 			}
 			at = higher
 			continue
+		default:
+			at = b.deeper(last)
 		}
-		limit = 1
-		if n, ok := b.gap(); ok && n < p.pageSize {
-			// In the middle of the page, so that it takes a few changes to
-			// leave it, and that the climb begins with something to
-			// recognise.
-			at, limit = max(0, b.above-(p.pageSize-1-n)/2), p.pageSize
-		} else if at == 0 {
-			limit = p.pageSize
-		}
+		at = p.middle(b, at)
 	}
 	return nil, 0, p.stuck(2 * stuckAfter)
+}
+
+// middle moves a position so that the page there has both sides of a bracket that
+// is narrow enough in its middle: it takes a few changes of the chat then to miss
+// them.
+func (p *pass) middle(b *bracket, at int) int {
+	if n, ok := b.gap(); ok && n < p.pageSize {
+		return max(0, b.above-(p.pageSize-1-n)/2)
+	}
+	return at
 }
 
 func nameless(page []Item) bool {
 	return !slices.ContainsFunc(page, func(it Item) bool { return it.ID != "" })
 }
 
-// climb reads from the place that locate found toward the newest message, until
+// climb reads from the place that start found toward the newest message, until
 // it meets what the walk kept, and emits each page as it comes.
 //
 // Each page is asked for so that it ends with the newest item of the one
@@ -75,13 +148,17 @@ func nameless(page []Item) bool {
 //     it should end with, and what lies between would be skipped. It is not
 //     used; seek steps down to the missing item, and the pages after it are
 //     asked for with as much overlap as the chat has just moved.
+//   - all that was passed is gone: what is left below has not been read, so the
+//     climb begins anew.
 func (p *pass) climb(ctx context.Context, k *kept) error {
-	page, at, err := p.locate(ctx, k)
+	low, err := p.start(ctx, k)
 	if err != nil {
 		return err
 	}
-	t := newTrail(4 * p.pageSize)
-	cut, slack, lowest := len(page), 0, at
+	t := newTrail()
+	page, at, cut := low.items, low.base, len(low.items)
+	slack, lowest, lost := 0, at, 0
+	mark, markAt := "", 0 // the newest message that was passed, and where
 	for idle := 0; ; {
 		unread := page[:cut]
 		meets := -1
@@ -90,11 +167,17 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 				meets = i
 			}
 		}
+		if lost > 0 && !p.above {
+			// What was delivered is passed once more.
+			for _, it := range slices.Backward(page[cut:]) {
+				p.sort(nil, &it, true)
+			}
+		}
 		if err := p.emitUnread(ctx, t, unread[meets+1:]); err != nil {
 			return err
 		}
 		if meets >= 0 {
-			return p.emitKept(ctx, k)
+			return p.emitKept(ctx, t, k)
 		}
 		if at == 0 {
 			// The top, and nothing of what was kept is left there.
@@ -113,98 +196,114 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		for edge < cut && page[edge].ID == "" {
 			edge++
 		}
-		t.trim()
-		f := &frontier{cut: t.cut, time: t.edge, tiesAreNewer: true, step: max(4, 2*slack)}
+		if edge < len(page) && page[edge].ID != "" {
+			mark, markAt = page[edge].ID, at+edge
+		}
+		f := &frontier{cut: t.cut, time: min(t.edge, p.now), tiesAreNewer: true, step: max(4, 2*slack)}
 		want := at + edge
-		offset := max(0, want-(p.pageSize-1)+slack)
+		offset := max(0, want-(p.span-1)+slack)
 		if offset >= at {
 			// The slack leaves no room.
 			slack = 0
-			offset = max(0, want-(p.pageSize-1))
+			offset = max(0, want-(p.span-1))
 		}
 		if edge == len(page) || offset >= at {
 			// No item with an identity would be in both pages, so only
 			// positions are left to go by.
 			slack = 0
-			offset = max(0, at-(p.pageSize-1))
+			offset = max(0, at-(p.span-1))
 			read := at - offset
-			f.cut = func(page []Item) (int, bool) {
-				if cut, ok := t.cut(page); ok {
-					return cut, true
+			f.mark, f.markAt = mark, markAt
+			f.blind = func(page []Item) int {
+				for i := read; i < min(read+edge, len(page)); i++ {
+					if page[i].ID != "" {
+						return -1
+					}
 				}
-				return min(read, len(page)), true
+				return min(read, len(page))
 			}
 		}
 		page, at, cut, err = p.seek(ctx, f, offset)
+		if errors.Is(err, errLost) && t.forgot {
+			return fmt.Errorf("the last %d messages that were read have all been deleted meanwhile: reading on from the checkpoint: %w", trailLength, err)
+		}
+		if errors.Is(err, errLost) && lost < stuckAfter {
+			lost++
+			p.above, p.met = false, false
+			if low, err = p.start(ctx, k); err == nil {
+				page, at, cut = low.items, low.base, len(low.items)
+				lowest, slack = at, 0
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
+		if len(page) < p.span && at+len(page) < want {
+			// Shorter than asked, and not because the chat ends there.
+			p.span = max(2, len(page))
+		}
 		if moved := at + cut - want; moved > 0 {
-			slack = min(moved, p.pageSize/2)
+			slack = min(moved, p.span/2)
 		} else {
 			slack /= 2
 		}
 	}
 }
 
-// emitUnread emits what is wanted of a part of a page, oldest first, and adds it
-// to the trail.
-func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
-	out := make([]Item, 0, len(unread))
-	for i := len(unread) - 1; i >= 0; i-- {
-		it := &unread[i]
-		switch {
-		case it.ID == "":
-			p.odd++
-		case t.push(it.ID, it.Time) && p.wanted(it) && !p.past(it):
-			out = append(out, *it)
-		}
-	}
-	return p.emit(ctx, out)
-}
+// trailLength is how many of the last passed items a trail remembers. All of them
+// would have to vanish between two requests for the climb to be lost.
+const trailLength = 2000
 
-// trail remembers the ids that the climb has passed: those of its last pages,
-// and all that share the second of the newest, for a later page can hold more
-// of that second, and no time could tell them apart. What an earlier pass has
-// delivered is not in it until it has been passed: between those items late
-// ones may stand that are new.
+// trail remembers what a climb has passed last, as a hash of each id: a string
+// would keep its page in memory. What an earlier pass has delivered is not in it
+// until it has been passed: between those items late ones may stand that are new.
 type trail struct {
-	passed []Seen // oldest first
-	ids    map[string]bool
-	keep   int
+	seed   maphash.Seed
+	passed []uint64 // a ring, once it is full
+	oldest int      // in passed
+	ids    map[uint64]struct{}
 	edge   int64 // time of the newest, by its place
+	forgot bool  // it does not have all that was passed
 }
 
-func newTrail(keep int) *trail { return &trail{ids: make(map[string]bool, keep), keep: keep} }
+func newTrail() *trail {
+	return &trail{seed: maphash.MakeSeed(), ids: map[uint64]struct{}{}}
+}
 
-// push adds the next newer item. It returns false for one that is there.
-func (t *trail) push(id string, time int64) bool {
-	if t.ids[id] {
+// has reports whether an item was passed. A nil trail has none.
+func (t *trail) has(it *Item) bool {
+	if t == nil {
 		return false
 	}
-	t.ids[id] = true
-	t.passed = append(t.passed, Seen{ID: id, Time: time})
-	t.edge = time
-	return true
+	_, ok := t.ids[maphash.String(t.seed, it.ID)]
+	return ok
 }
 
-// trim forgets what no page can overlap any more.
-func (t *trail) trim() {
-	drop := 0
-	for drop < len(t.passed)-t.keep && second(t.passed[drop].Time) != second(t.edge) {
-		delete(t.ids, t.passed[drop].ID)
-		drop++
+// push adds the next newer item. It returns false for one that is there.
+func (t *trail) push(it *Item) bool {
+	t.edge = it.Time
+	id := maphash.String(t.seed, it.ID)
+	if _, ok := t.ids[id]; ok {
+		return false
 	}
-	// Moved to the front rather than sliced off, so that the trail stays as
-	// small as what it holds.
-	t.passed = append(t.passed[:0], t.passed[drop:]...)
+	t.ids[id] = struct{}{}
+	if len(t.passed) < trailLength {
+		t.passed = append(t.passed, id)
+		return true
+	}
+	delete(t.ids, t.passed[t.oldest])
+	t.passed[t.oldest] = id
+	t.oldest = (t.oldest + 1) % trailLength
+	t.forgot = true
+	return true
 }
 
 // cut finds the newest passed item in a page: what stands before it has not
 // been read yet.
 func (t *trail) cut(page []Item) (int, bool) {
 	for i := range page {
-		if t.ids[page[i].ID] {
+		if page[i].ID != "" && t.has(&page[i]) {
 			return i, true
 		}
 	}

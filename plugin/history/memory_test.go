@@ -17,8 +17,8 @@ import (
 // fewItems answers every chat with the same one message.
 type fewItems struct{}
 
-func (fewItems) Page(context.Context, string, int, int) ([]Item, error) {
-	return []Item{{ID: "m", Time: 1_700_000_000_000}}, nil
+func (fewItems) Page(context.Context, string, int, int) (Page, error) {
+	return Page{Items: []Item{{ID: "m", Time: 1_700_000_000_000}}, Now: 1_700_000_000_000}, nil
 }
 
 // blackHole is a store that keeps nothing, so that its memory is not counted.
@@ -46,7 +46,7 @@ func idleChats(t *testing.T, chats int) (bytesEach int) {
 	before := heapInUse()
 	r, err := NewReader(Config{
 		Source: fewItems{}, Store: blackHole{}, PageSize: 50, MaxBufferedPages: 100, ParallelChats: 8,
-		CheckpointLimit: 4096, PreserveOrder: true, Poll: time.Hour, CheckpointInterval: time.Second, Retry: time.Second,
+		CheckpointLimit: 4096, PreserveOrder: true, Poll: time.Hour, CheckpointInterval: time.Second, FirstRetry: time.Second, Retry: time.Second, RetryNotOurs: time.Hour,
 	})
 	require.NoError(t, err)
 	r.Start()

@@ -21,8 +21,8 @@ type model struct {
 	chats    map[string][]Item
 	next     int   // makes ids
 	now      int64 // ms
+	skew     int64 // of the clock that answers show, in ms
 	requests int
-	probes   int
 	// before, if set, is called before each request with the lock held.
 	before func(chat string)
 	// fail, if set, may answer a request with an error.
@@ -46,7 +46,7 @@ func newModel() *model {
 	}
 }
 
-func (m *model) Page(ctx context.Context, chat string, offset, limit int) ([]Item, error) {
+func (m *model) Page(ctx context.Context, chat string, offset, limit int) (Page, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.busy[chat]++
@@ -66,23 +66,20 @@ func (m *model) Page(ctx context.Context, chat string, offset, limit int) ([]Ite
 		m.mu.Lock()
 	}
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return Page{}, ctx.Err()
 	}
 	m.requests++
 	m.asked[chat]++
 	m.deepest = max(m.deepest, offset)
 	if offset < 0 || limit < 1 {
-		return nil, fmt.Errorf("asked for %d items at %d", limit, offset)
-	}
-	if limit == 1 {
-		m.probes++
+		return Page{}, fmt.Errorf("asked for %d items at %d", limit, offset)
 	}
 	if m.before != nil {
 		m.before(chat)
 	}
 	if m.fail != nil {
 		if err := m.fail(chat, offset, limit); err != nil {
-			return nil, err
+			return Page{}, err
 		}
 	}
 	all := m.chats[chat]
@@ -93,7 +90,7 @@ func (m *model) Page(ctx context.Context, chat string, offset, limit int) ([]Ite
 	if m.bend != nil {
 		page = m.bend(chat, offset, limit, page)
 	}
-	return page, nil
+	return Page{Items: page, Now: m.now + m.skew}, nil
 }
 
 // count returns how many requests there were.

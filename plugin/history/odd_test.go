@@ -4,6 +4,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -168,12 +169,11 @@ func TestPass_UnorderedWithinASecond(t *testing.T) {
 		for range 3 {
 			part, _, err := run(m, size, pages, func(p *pass) {
 				p.from, p.known = cp, known
-				p.descending = true // a page within one second may look otherwise
 				emit := p.emit
-				p.emit = func(ctx context.Context, items []Item) error {
-					cp.advance(seenOf(items, 0), 0)
+				p.emit = func(ctx context.Context, items []Item, now int64) error {
+					cp.advance(seenOf(items), 0, now)
 					known = known || len(items) > 0
-					return emit(ctx, items)
+					return emit(ctx, items, now)
 				}
 			})
 			require.NoError(t, err)
@@ -276,11 +276,11 @@ func TestReader_ServerThatIgnoresTheOffset(t *testing.T) {
 }
 
 func TestReader_OldestFirstIsRefused(t *testing.T) {
-	for _, n := range []int{2, 3, 5, 6, 100} {
+	for _, n := range []int{2, 3, 6, 15, 100} {
 		for _, gap := range []int64{1, 300, 1500} {
-			if n < 3 && gap < 1000 {
-				continue // two of one second tell nothing
-			}
+			// Within a second the server may order as it likes, and a few steps
+			// prove nothing.
+			refused := n >= 15 && gap == 1500 || n == 100 && gap == 300
 			synctest.Test(t, func(t *testing.T) {
 				m := newModel()
 				m.fillQuickly("a", n, gap)
@@ -288,10 +288,15 @@ func TestReader_OldestFirstIsRefused(t *testing.T) {
 				g := newRig(t, m, func(c *Config) { c.Poll = time.Minute }).start("a")
 				got, ended := g.drain(5*time.Minute + time.Second)
 				assert.False(t, ended)
-				assert.Empty(t, got, "%d messages %dms apart", n, gap)
-				require.ErrorIs(t, g.errs["a"], ErrOldestFirst)
-				assert.Equal(t, 11, g.failed["a"])
-				assert.LessOrEqual(t, m.count(), 11*2)
+				if refused {
+					assert.Empty(t, got, "%d messages %dms apart", n, gap)
+					require.ErrorIs(t, g.errs["a"], ErrOldestFirst)
+					assert.Equal(t, 11, g.failed["a"])
+					assert.LessOrEqual(t, m.count(), 11*4)
+				} else {
+					assert.ElementsMatch(t, m.ids("a"), got["a"])
+					assert.Empty(t, g.errs)
+				}
 				g.close()
 			})
 		}
@@ -311,11 +316,26 @@ func TestPass_MassDeletion(t *testing.T) {
 					m.remove("a", c.at, c.n)
 				}
 			}
-			got, _, err := run(m, 50, 10, nil)
+			var got []string
+			var cp Checkpoint
+			err := errLost
+			for errors.Is(err, errLost) { // as a Reader does
+				known := len(got) > 0
+				var part []string
+				part, _, err = run(m, 50, 10, func(p *pass) {
+					p.from, p.known = cp, known
+					emit := p.emit
+					p.emit = func(ctx context.Context, items []Item, now int64) error {
+						cp.advance(seenOf(items), 0, now)
+						return emit(ctx, items, now)
+					}
+				})
+				got = append(got, part...)
+			}
 			require.NoError(t, err)
 			requireOnce(t, got)
 			requireStayed(t, before, m.ids("a"), got)
-			require.LessOrEqual(t, m.requests, bound(10_000, 50, 10)+40,
+			require.LessOrEqual(t, m.requests, 2*bound(10_000, 50, 10)+40,
 				"%d deleted from %d on, before request %d", c.n, c.at, after)
 		}
 	}
@@ -372,16 +392,18 @@ func TestReader_OneSecond(t *testing.T) {
 	})
 }
 
-// A time far in the future in the trail must not keep it from being trimmed.
 func TestTrail_StaysSmall(t *testing.T) {
-	tr := newTrail(20)
-	require.True(t, tr.push("future", 1<<60))
-	for i := range 10_000 {
-		require.True(t, tr.push(fmt.Sprint(i), int64(i)*500))
-		tr.trim()
-		require.LessOrEqual(t, len(tr.passed), 24)
+	tr := newTrail()
+	for i := range 3 * trailLength {
+		it := Item{ID: fmt.Sprint(i)}
+		require.True(t, tr.push(&it))
+		require.False(t, tr.push(&it))
+		require.Equal(t, i >= trailLength, tr.forgot)
+		require.LessOrEqual(t, len(tr.passed), trailLength)
 		require.Len(t, tr.ids, len(tr.passed))
 	}
+	require.False(t, tr.has(&Item{ID: "0"}))
+	require.True(t, tr.has(&Item{ID: fmt.Sprint(2 * trailLength)}))
 }
 
 // More messages of one second arrive between two requests than a page holds:
@@ -469,9 +491,10 @@ func TestPass_DeletionWithinALongSecond(t *testing.T) {
 func TestPass_KeepsNoMoreThanTheBuffer(t *testing.T) {
 	m := newModel()
 	m.fillQuickly("a", 10_000, 700)
-	pages := 0
-	m.bend = func(_ string, _, limit int, page []Item) []Item {
-		if limit > 1 && m.probes == 0 {
+	pages, searching := 0, false
+	m.bend = func(_ string, offset, _ int, page []Item) []Item {
+		searching = searching || offset > 11*50
+		if !searching {
 			pages++
 		}
 		return page
@@ -511,7 +534,7 @@ func TestPass_TimesOutOfOrder(t *testing.T) {
 		}
 		before := m.ids("a")
 		m.before = storm.strike
-		got, _, err := run(m, size, rapid.IntRange(1, 6).Draw(t, "buffered pages"), func(p *pass) { p.descending = true })
+		got, _, err := run(m, size, rapid.IntRange(1, 6).Draw(t, "buffered pages"), nil)
 		require.NoError(t, err)
 		requireOnce(t, got)
 		requireStayed(t, before, m.ids("a"), got)

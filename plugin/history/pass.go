@@ -16,7 +16,7 @@ import (
 // It first walks from the newest page toward the checkpoint and keeps what it
 // sees (walk). If the checkpoint or the chat's end shows up before the buffer
 // is full, all that is new is there, and is emitted. Else it looks for the
-// place to begin (locate), climbs from there to what it kept, emitting as it
+// place to begin (start), climbs from there to what it kept, emitting as it
 // goes (climb), and emits what it kept last.
 type pass struct {
 	src      Source
@@ -25,133 +25,209 @@ type pass struct {
 	maxKept  int // items, a whole number of pages
 	since    int64
 	lookback time.Duration
+	server   *evidence
 
 	from   Checkpoint
 	known  bool // from is a checkpoint; false: the chat was never read
 	latest bool // without a checkpoint, deliver nothing and begin here
 
-	// emit takes what is to be delivered next, oldest first. It may block.
-	emit func(ctx context.Context, items []Item) error
+	// emit takes what is to be delivered next, oldest first, and the server's clock
+	// when it was read. It may block.
+	emit func(ctx context.Context, items []Item, now int64) error
 	// onRealigned is told of each page that had to be asked for again.
 	onRealigned func()
+	// onShortPages is told when it turns out that short pages are no sign of a
+	// chat's end.
+	onShortPages func()
 
-	floor      int64           // second; what is older is not new
-	seen       map[string]bool // the ids in from.Seen
-	descending bool            // a page of this pass showed the newest first
-	odd        int             // entries that can't be messages
+	floor  int64 // second; what is older is not new
+	enough int64 // second; what is older need not be looked for
+	// seen has the ids in from.Seen, and whether they are firm.
+	seen    map[string]bool
+	met     bool   // something that was delivered has been passed
+	passed  bool   // and it was one that nothing old stands above
+	above   bool   // something new has been passed
+	doubted []Item // what has been passed since, and may be old or new
+	now     int64  // the server's clock at the first page
+	span    int    // how many entries a page really holds, as far as known
+	emitted int
+
+	// For reports.
+	odd      int  // entries that can't be messages
+	wrong    int  // times that can't be right
+	entries  int  // all, of all pages
+	believed bool // a short page was taken for the chat's end without a look behind it
 }
 
-// baseline is what a pass found that delivers nothing because the chat is to be
-// read from now on only.
-type baseline struct {
+// result is what a pass found out beside what it emitted.
+type result struct {
+	// checkpoint is what to go on from where set is true: of a chat that is to be
+	// read from now on only, or of one that has nothing new but lacks every message
+	// that the last checkpoint knows.
 	checkpoint Checkpoint
 	set        bool
 }
 
+// ahead is how much later than the server's clock a message may claim to be
+// before that is reported, in ms.
+const ahead = 10 * 60 * tick
+
 // run reads the chat. Whatever it returns, what it has emitted is in order and
 // without a gap, so that a later pass can go on behind it.
-func (p *pass) run(ctx context.Context) (baseline, error) {
+func (p *pass) run(ctx context.Context) (result, error) {
+	p.span = p.pageSize
 	p.seen = make(map[string]bool, len(p.from.Seen))
-	for _, s := range p.from.Seen {
-		p.seen[s.ID] = true
-	}
 	p.floor = second(p.since)
+	p.enough = p.floor
 	if p.known {
-		p.floor = max(p.floor, p.from.floor(p.lookback))
+		p.floor = max(p.floor, second(p.from.From))
+		p.enough = max(p.enough, p.from.floor(p.lookback))
+	}
+	for i, s := range p.from.Seen {
+		p.seen[s.ID] = p.from.firm(p.from.Seen, i, p.from.floor(p.lookback))
 	}
 
-	kept, complete, err := p.walk(ctx)
+	k, complete, err := p.walk(ctx)
 	if err != nil {
-		return baseline{}, err
+		return result{}, err
 	}
 	if p.latest && !p.known {
-		return baseline{checkpoint: p.latestOf(kept, complete), set: true}, nil
+		return result{checkpoint: p.latestOf(k, complete), set: true}, nil
 	}
 	if complete {
-		return baseline{}, p.emitKept(ctx, kept)
+		err = p.emitKept(ctx, nil, k)
+	} else {
+		err = p.climb(ctx, k)
 	}
-	return baseline{}, p.climb(ctx, kept)
+	if err != nil || p.emitted > 0 || !p.known || p.met || len(k.items) == 0 {
+		return result{}, err
+	}
+	// All that the checkpoint knew is gone from the chat. The next pass should not
+	// look for it as far as this one did.
+	return result{checkpoint: p.anchored(k), set: true}, nil
 }
 
 // fetch asks for a page and makes its times usable.
-func (p *pass) fetch(ctx context.Context, offset, limit int) ([]Item, error) {
-	page, err := p.src.Page(ctx, p.chat, offset, limit)
+func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
+	got, err := p.src.Page(ctx, p.chat, offset, p.pageSize)
 	if err != nil {
 		return nil, err
 	}
-	p.fillTimes(page)
+	page := got.Items
+	if p.now == 0 {
+		p.now = got.Now
+	}
+	p.entries += len(page)
 	if err := p.checkOrder(page); err != nil {
 		return nil, err
 	}
+	for i := range page {
+		if page[i].Implausible || page[i].Time > got.Now+ahead {
+			p.wrong++
+		}
+	}
+	p.fillTimes(page)
 	return page, nil
 }
 
-// fillTimes gives an item without a time that of its older neighbour, else of
-// its newer one: an item must not be taken for an old one because nobody said
-// when it was sent. A page without any time is as new as the checkpoint.
+// fillTimes gives an item without a time the earlier one of its neighbours'. A
+// page without any time is as new as the checkpoint.
 func (p *pass) fillTimes(page []Item) {
-	last := int64(0)
-	for i := len(page) - 1; i >= 0; i-- {
-		if page[i].Time == 0 {
-			page[i].Time = last
+	for i := 0; i < len(page); {
+		if page[i].Time != 0 {
+			i++
+			continue
 		}
-		last = page[i].Time
-	}
-	last = p.from.Time
-	for i := range page {
-		if page[i].Time == 0 {
-			page[i].Time = last
+		end := i
+		for end < len(page) && page[end].Time == 0 {
+			end++
 		}
-		last = page[i].Time
+		var fill int64
+		switch {
+		case i > 0 && end < len(page):
+			fill = min(page[i-1].Time, page[end].Time)
+		case i > 0:
+			fill = page[i-1].Time
+		case end < len(page):
+			fill = page[end].Time
+		default:
+			fill = p.from.Time
+		}
+		for ; i < end; i++ {
+			page[i].Time, page[i].untimed = fill, true
+		}
 	}
 }
 
-// checkOrder refuses a page in which the times only ever go up. A single such
-// step proves nothing once this chat has shown its newest message first: a
-// message may have been imported with an older time.
+// checkOrder refuses the pages of a server that lists the oldest message first.
+// Within one second the server may order its items as it likes.
 func (p *pass) checkOrder(page []Item) error {
-	var up, down, upWithinSecond int
+	var up, down int
 	for i := 1; i < len(page); i++ {
 		newer, older := page[i-1].Time, page[i].Time
 		switch {
+		case newer == 0 || older == 0:
 		case second(newer) < second(older):
 			up++
 		case second(newer) > second(older):
 			down++
-		case newer < older:
-			upWithinSecond++
-		case newer > older:
-			down++
 		}
 	}
-	if down > 0 {
-		p.descending = true
-	}
-	if p.descending {
-		return nil
-	}
-	// Within one second the server may order its items as it likes, so a
-	// single step up there is no sign of anything.
-	if up > 0 || upWithinSecond > 1 {
+	if len(page) > 0 && p.server.ordered(p.chat+page[0].ID, up, down) {
 		return ErrOldestFirst
 	}
 	return nil
 }
 
+// delivered says that an item is known to have been delivered.
+func (p *pass) delivered(it *Item) bool {
+	_, ok := p.seen[it.ID]
+	return ok
+}
+
 // past says that an item is older than all that can be new.
 func (p *pass) past(it *Item) bool { return second(it.Time) < p.floor }
 
-// wanted says that an item is to be delivered, wherever it stands.
-func (p *pass) wanted(it *Item) bool {
-	return it.ID != "" && !p.seen[it.ID] && it.Time >= p.since
+// sort takes the next newer item, and appends it to out if it is new. passed says
+// that it was taken before.
+//
+// A time is believed only of an item that stands below those delivered last. What
+// stands above them, or above anything else that is new, is new whatever time it
+// claims: an import listed where it arrived, a clock that errs. What has no time is
+// not new below.
+func (p *pass) sort(out []Item, it *Item, passed bool) []Item {
+	switch firm, delivered := p.seen[it.ID]; {
+	case delivered:
+		p.met = true
+		p.above = p.above || firm
+	case passed, it.Time < p.since:
+	case !p.known || p.above || !p.past(it) && !(it.untimed && p.met):
+		p.above = true
+		out = append(out, *it)
+	}
+	return out
 }
 
-// emitKept emits what the walk saw and is new, oldest first.
-func (p *pass) emitKept(ctx context.Context, k *kept) error {
-	// Whatever stands before an item that was delivered is new, even with an
-	// older time: the API may list a late message where it arrived.
-	top := slices.IndexFunc(k.items, func(it Item) bool { return it.ID != "" && p.seen[it.ID] })
+// emitUnread emits what is new of a run of entries, newest first, and adds it to
+// the trail.
+func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
+	out := make([]Item, 0, len(unread))
+	for i := len(unread) - 1; i >= 0; i-- {
+		it := &unread[i]
+		if it.ID == "" {
+			p.odd++
+			continue
+		}
+		out = p.sort(out, it, !t.push(it))
+	}
+	p.emitted += len(out)
+	return p.emit(ctx, out, p.now)
+}
 
+// emitKept emits what the walk saw and is new, oldest first, but for what the
+// trail has; that may be nil.
+func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
+	p.met = p.met || k.met
 	out := make([]Item, 0, len(k.items))
 	for i := len(k.items) - 1; i >= 0; i-- {
 		it := &k.items[i]
@@ -159,30 +235,34 @@ func (p *pass) emitKept(ctx context.Context, k *kept) error {
 			p.odd++
 			continue
 		}
-		if k.index[it.ID] == i && p.wanted(it) && (i < top || !p.past(it)) {
-			out = append(out, *it)
-		}
+		out = p.sort(out, it, k.index[it.ID] != i || t.has(it))
 	}
-	return p.emit(ctx, out)
+	p.emitted += len(out)
+	return p.emit(ctx, out, p.now)
 }
 
 // latestOf returns the checkpoint of a chat that is to be read from now on.
 func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
 	var c Checkpoint
-	delivered := make([]Seen, 0, len(k.items))
-	for i := len(k.items) - 1; i >= 0; i-- {
-		if it := &k.items[i]; it.ID != "" {
-			delivered = append(delivered, Seen{ID: it.ID, Time: it.Time})
-		}
-	}
-	c.advance(delivered, p.lookback)
+	c.advance(k.delivered(), p.lookback, p.now)
+	c.From = max(c.From, c.floor(p.lookback)*tick)
 	if !complete {
 		// The lookback reaches behind what was kept, and what lies there was
 		// not delivered either: the ids are complete from the oldest whole
 		// second on.
 		oldest := k.items[len(k.items)-1]
-		c.From = max(c.From, (second(oldest.Time)+1)*tick)
+		c.From = max(c.From, (second(min(oldest.Time, p.now))+1)*tick)
 	}
+	return c
+}
+
+// anchored returns the checkpoint with what was met in the place of what has
+// vanished.
+func (p *pass) anchored(k *kept) Checkpoint {
+	c := p.from
+	c.Seen = slices.Clone(c.Seen)
+	met := k.delivered()
+	c.advance(met[max(0, len(met)-anchors):], p.lookback, c.Time)
 	return c
 }
 

@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -13,16 +14,24 @@ import (
 	"pgregory.net/rapid"
 )
 
+// trusting is what is known of a server after it has shown the end of many chats.
+func trusting() *evidence {
+	e := newEvidence()
+	e.ends = enoughEnds
+	return e
+}
+
 // run makes one pass over a chat and returns what it emitted, oldest first.
 func run(src Source, size, maxPages int, with func(*pass)) ([]string, *pass, error) {
 	var got []string
 	p := &pass{
-		src: src, chat: "a", pageSize: size, maxKept: size * maxPages,
-		emit: func(_ context.Context, items []Item) error {
+		src: src, chat: "a", pageSize: size, maxKept: size * maxPages, server: trusting(), since: math.MinInt64,
+		emit: func(_ context.Context, items []Item, _ int64) error {
 			got = append(got, idsOf(items)...)
 			return nil
 		},
-		onRealigned: func() {},
+		onRealigned:  func() {},
+		onShortPages: func() {},
 	}
 	if with != nil {
 		with(p)
@@ -91,7 +100,7 @@ func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
 			left := rapid.IntRange(0, 200).Draw(t, "crash after")
 			_, _, err := run(m, size, pages, func(p *pass) {
 				p.from, p.known, p.lookback = cp, known, lookback
-				p.emit = func(_ context.Context, items []Item) error {
+				p.emit = func(_ context.Context, items []Item, now int64) error {
 					if !last {
 						if left < len(items) {
 							items = items[:left]
@@ -99,7 +108,7 @@ func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
 						left -= len(items)
 					}
 					got = append(got, idsOf(items)...)
-					cp.advance(seenOf(items, lookback), lookback)
+					cp.advance(seenOf(items), lookback, now)
 					known = known || len(items) > 0
 					if !last && left <= 0 {
 						return errors.New("crash")

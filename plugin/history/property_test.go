@@ -210,7 +210,9 @@ func TestReader_DeliversAllThatStaysAcrossCrashes(t *testing.T) {
 			CheckpointLimit:    rapid.IntRange(1, 80).Draw(t, "limit"),
 			PreserveOrder:      rapid.Bool().Draw(t, "order"),
 			CheckpointInterval: time.Duration(rapid.IntRange(0, 5).Draw(t, "interval")) * 100 * time.Millisecond,
+			FirstRetry:         time.Second,
 			Retry:              time.Second,
+			RetryNotOurs:       time.Hour,
 		}
 		j := &journey{t: t, rnd: rnd, m: m, first: map[string][]string{}, came: map[string]bool{}, safe: map[string]bool{}}
 		for range rapid.IntRange(0, 4).Draw(t, "crashes") {
@@ -247,11 +249,19 @@ func TestReader_RequestsOfQuietChats(t *testing.T) {
 			m.fillQuickly(c, n[c], 700)
 		}
 		g := newRig(t, m, func(c *Config) {
+			// Of a server that has shown its ends often enough.
 			c.PageSize, c.MaxBufferedPages = size, pages
 			c.ParallelChats = rapid.IntRange(1, 3).Draw(t, "parallel")
 			c.CheckpointLimit = rapid.IntRange(1, 300).Draw(t, "limit")
 			c.PreserveOrder = rapid.Bool().Draw(t, "order")
-		}).start(chats...)
+		})
+		g.make()
+		g.r.server.ends = enoughEnds
+		g.r.Start()
+		for _, c := range chats {
+			g.r.Add(c, nil)
+		}
+		g.r.Listed()
 		got, ended := g.drain(time.Hour)
 		g.close()
 		require.True(t, ended)

@@ -4,6 +4,7 @@ package history
 
 import (
 	"container/heap"
+	"math/rand/v2"
 	"time"
 )
 
@@ -55,6 +56,12 @@ type fifo struct {
 func (f *fifo) len() int { return len(f.q) - f.head }
 
 func (f *fifo) push(c *chat) { f.q = append(f.q, c) }
+
+// draw puts one of the chats, drawn by chance, at the head.
+func (f *fifo) draw(chance *rand.Rand) {
+	i := f.head + chance.IntN(f.len())
+	f.q[f.head], f.q[i] = f.q[i], f.q[f.head]
+}
 
 func (f *fifo) pop() *chat {
 	c := f.q[f.head]

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,17 +34,26 @@ type Reader struct {
 	alarmAt time.Time // zero: not set
 
 	chats    map[string]*chat
+	memory   memory   // checkpoints of chats that are not in chats
 	ready    fifo     // to be read as soon as there is room
+	notOurs  fifo     // named and refused with ErrNotOurs
 	out      fifo     // have messages to hand out
 	sleeping dueQueue // to be read later
 	dirty    dueQueue // to be saved
 	told     []func() // callbacks of Add that are due
 	budget   budget
 
-	fetching int  // passes that hold one of cfg.ParallelChats places
-	resuming int  // passes that wait to have theirs back
-	listed   bool // no more chats will be added
-	open     int  // chats that have, or may have, something to hand out yet
+	server   *evidence
+	answered bool       // the Source has given a page
+	chance   *rand.Rand // the same in every run: what matters is that no list of chats has this order
+	fetching int        // passes that hold one of cfg.ParallelChats places
+	resuming int        // passes that wait to have theirs back
+	parked   int        // passes that failed and wait with what they know
+	listed   bool       // no more chats will be added
+	open     int        // chats that have, or may have, something to hand out yet
+	unread   int        // chats of which no pass has come to its end
+	named    int        // callers of chats that do not fail
+	held     int        // callers of chats that fail
 	closed   bool
 
 	counts   [states]int
@@ -67,6 +77,10 @@ func NewReader(cfg Config) (*Reader, error) {
 		started: time.Now(),
 		chats:   map[string]*chat{},
 		budget:  budget{limit: cfg.CheckpointLimit, free: cfg.CheckpointLimit},
+		server:  newEvidence(),
+		chance:  rand.New(rand.NewPCG(0, 0)),
+		// Without a Store what is in memory is all there is.
+		memory: memory{bounded: cfg.Store != nil},
 
 		flushing: make(chan struct{}, 1),
 	}
@@ -90,10 +104,10 @@ func (r *Reader) Start() {
 }
 
 // Add names a chat to read. With Config.Named, done is called once that chat has
-// been read to its end and all of it was acknowledged, or with the error that
-// ended its pass, or with ErrClosed; a chat that is being read already is read
-// once more after that. Without it, a chat that is there already is left as it
-// is. done may be nil.
+// been read to its end and all of it was acknowledged and saved, or with ErrClosed;
+// a chat that fails is tried again until then, and one that is being read already
+// is read once more after that. Without it, a chat that is there already is left
+// as it is. done may be nil.
 func (r *Reader) Add(id string, done func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,23 +119,69 @@ func (r *Reader) Add(id string, done func(error)) {
 	}
 	c, exists := r.chats[id]
 	if !exists {
-		c = &chat{id: id, saved: -r.cfg.CheckpointInterval}
+		c = &chat{id: id, saved: -r.cfg.CheckpointInterval, kept: r.memory.recall(id)}
 		r.chats[id] = c
+		r.unread++
 		r.counts[Waiting]++
 		r.cfg.Hooks.State(Waiting, r.counts[Waiting])
 	}
 	if done != nil {
-		c.next = append(c.next, done)
+		if c.callers == nil {
+			c.callers = &callers{}
+		}
+		c.callers.next = append(c.callers.next, done)
+		*r.waitingFor(c)++
 	}
 	switch {
 	case !exists:
 		r.schedule(c)
 	case r.cfg.Named && c.phase != scheduled:
-		c.again = true
-		r.keepOpen(c)
-		r.settle(c)
+		r.readAgain(c)
 	}
 	r.changed.Broadcast()
+}
+
+// heldPerLimit is how many times Config.CheckpointLimit callers of chats that fail
+// may wait beside those of the others.
+const heldPerLimit = 16
+
+// Room waits until another chat may be named: while Config.CheckpointLimit callers
+// wait for theirs, there is none. Those of chats that fail do not count, but up to
+// 16 times as many of them are kept. It returns the context's error when that ends,
+// and ErrClosed after Close.
+func (r *Reader) Room(ctx context.Context) error {
+	defer r.wakeWith(ctx)()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.named >= r.cfg.CheckpointLimit || r.held >= heldPerLimit*r.cfg.CheckpointLimit {
+		switch {
+		case r.closed:
+			return ErrClosed
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		r.changed.Wait()
+	}
+	return nil
+}
+
+// waitingFor is the counter in which a chat's callers are. Caller holds mu.
+func (r *Reader) waitingFor(c *chat) *int {
+	if c.failing() {
+		return &r.held
+	}
+	return &r.named
+}
+
+// setFailures notes how often in a row a chat has failed. Caller holds mu.
+func (r *Reader) setFailures(c *chat, n uint8) {
+	waiting := 0
+	if c.callers != nil {
+		waiting = len(c.callers.current) + len(c.callers.next)
+	}
+	*r.waitingFor(c) -= waiting
+	c.failures = n
+	*r.waitingFor(c) += waiting
 }
 
 // Listed says that no more chats will be added: Next ends after the last.
@@ -132,31 +192,36 @@ func (r *Reader) Listed() {
 	r.changed.Broadcast()
 }
 
-// Next returns the next batch. It waits until there is one, and returns io.EOF
-// once every chat has been read to its end and all of it was handed out,
-// ErrClosed after Close, and the context's error when that ends.
-func (r *Reader) Next(ctx context.Context) (*Batch, error) {
-	stop := context.AfterFunc(ctx, func() {
+// wakeWith makes everybody who waits look again when a context ends, until it is
+// undone.
+func (r *Reader) wakeWith(ctx context.Context) (undo func() bool) {
+	return context.AfterFunc(ctx, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.changed.Broadcast()
 	})
-	defer stop()
+}
 
+// Next returns the next batch. It waits until there is one, and returns io.EOF
+// once every chat has been read to its end and all of it was acknowledged and
+// saved, ErrClosed after Close, and the context's error when that has ended and
+// there is no batch.
+func (r *Reader) Next(ctx context.Context) (*Batch, error) {
+	defer r.wakeWith(ctx)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
 		switch {
 		case r.closed:
 			return nil, ErrClosed
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
 		case r.out.len() > 0:
 			c := r.out.pop()
 			c.work.queued = false
 			if c.work.unsaved == 0 {
 				return r.handOut(c), nil
 			}
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		case r.listed && r.open == 0:
 			return nil, io.EOF
 		default:
@@ -169,7 +234,7 @@ func (r *Reader) Next(ctx context.Context) (*Batch, error) {
 func (r *Reader) handOut(c *chat) *Batch {
 	w := c.work
 	n := min(len(w.pending), r.cfg.maxKept())
-	b := &Batch{Chat: c.id, Items: w.pending[:n:n], r: r, c: c, n: n, seen: seenOf(w.pending[:n], r.cfg.Lookback)}
+	b := &Batch{Chat: c.id, Items: w.pending[:n:n], r: r, c: c, n: n, seen: seenOf(w.pending[:n]), now: w.now}
 	if w.pending = w.pending[n:]; len(w.pending) == 0 {
 		w.pending = nil
 	}
@@ -185,19 +250,11 @@ func (r *Reader) handOut(c *chat) *Batch {
 	return b
 }
 
-// seenOf returns of a run of items, oldest first, what a checkpoint behind them
-// can still need: those within the lookback of the newest, and the last.
-func seenOf(items []Item, lookback time.Duration) []Seen {
-	newest := int64(0)
+// seenOf returns items as a checkpoint has them.
+func seenOf(items []Item) []Seen {
+	out := make([]Seen, len(items))
 	for i := range items {
-		newest = max(newest, items[i].Time)
-	}
-	floor := second(newest - lookback.Milliseconds())
-	var out []Seen
-	for i := range items {
-		if second(items[i].Time) >= floor || i == len(items)-1 {
-			out = append(out, Seen{ID: items[i].ID, Time: items[i].Time})
-		}
+		out[i] = Seen{ID: items[i].ID, Time: items[i].Time}
 	}
 	return out
 }
@@ -229,7 +286,7 @@ func (r *Reader) ack(b *Batch) {
 	c, w := b.c, b.c.work
 	done := 0
 	for done < len(w.flights) && w.flights[done].acked {
-		w.acked.advance(w.flights[done].seen, r.cfg.Lookback)
+		w.acked.advance(w.flights[done].seen, r.cfg.Lookback, w.flights[done].now)
 		// Who keeps the batch must not keep the pages that its ids are of.
 		w.flights[done].seen = nil
 		w.flights[done] = nil
@@ -277,10 +334,13 @@ func (r *Reader) Close(ctx context.Context) error {
 	told := r.told
 	r.told = nil
 	for _, c := range r.chats {
-		for _, done := range slices.Concat(c.current, c.next) {
+		if c.callers == nil {
+			continue
+		}
+		for _, done := range slices.Concat(c.callers.current, c.callers.next) {
 			told = append(told, func() { done(ErrClosed) })
 		}
-		c.current, c.next = nil, nil
+		c.callers = nil
 	}
 	r.mu.Unlock()
 
@@ -340,6 +400,8 @@ type Stats struct {
 	Unacked  int
 	// Held is how many messages are read and wait to be handed out.
 	Held int
+	// Unread is how many chats no pass has read to its end yet.
+	Unread int
 	// Moved is when a message was last acknowledged, or handed out with no other
 	// one out.
 	Moved time.Time
@@ -351,6 +413,6 @@ func (r *Reader) Stats() Stats {
 	defer r.mu.Unlock()
 	return Stats{
 		Chats: r.counts, Messages: r.messages, Unacked: r.unacked,
-		Held: r.budget.limit - r.budget.free - r.unacked, Moved: r.moved,
+		Held: r.budget.limit - r.budget.free - r.unacked, Unread: r.unread, Moved: r.moved,
 	}
 }

@@ -42,11 +42,11 @@ func newRig(t require.TestingT, m *model, with func(*Config)) *rig {
 	g.cfg = Config{
 		Source: m, Store: g.store,
 		PageSize: 5, MaxBufferedPages: 4, ParallelChats: 4, CheckpointLimit: 1000, PreserveOrder: true,
-		CheckpointInterval: time.Second, Retry: 30 * time.Second,
+		CheckpointInterval: time.Second, FirstRetry: 30 * time.Second, Retry: 30 * time.Second, RetryNotOurs: time.Hour,
 		Hooks: Hooks{
 			CheckpointCorrupt: func(chat string, _ error) { g.note(func() { g.corrupt[chat]++ }) },
 			CheckpointFailed:  func(chat string, _ error, _ time.Duration) { g.note(func() { g.unsaved[chat]++ }) },
-			ChatFailed: func(chat string, err error, retryIn time.Duration) {
+			ChatFailed: func(chat string, err error, _ int, retryIn time.Duration) {
 				g.note(func() { g.failed[chat]++; g.errs[chat] = err; g.retryIn[chat] = retryIn })
 			},
 			Odd: func(chat string, n int) { g.note(func() { g.odd[chat] += n }) },
@@ -66,14 +66,7 @@ func (g *rig) note(f func()) {
 
 // start makes a new Reader over the same model and store, as a restart does.
 func (g *rig) start(chats ...string) *rig {
-	var err error
-	g.r, err = NewReader(g.cfg)
-	require.NoError(g.t, err)
-	if t, ok := g.t.(*testing.T); ok {
-		// A test that fails must not leave its bubble with goroutines.
-		r := g.r
-		t.Cleanup(func() { _ = r.Close(context.Background()) })
-	}
+	g.make()
 	g.r.Start()
 	for _, c := range chats {
 		g.r.Add(c, nil)
@@ -82,6 +75,18 @@ func (g *rig) start(chats ...string) *rig {
 		g.r.Listed()
 	}
 	return g
+}
+
+// make makes a Reader and leaves it at rest.
+func (g *rig) make() {
+	var err error
+	g.r, err = NewReader(g.cfg)
+	require.NoError(g.t, err)
+	if t, ok := g.t.(*testing.T); ok {
+		// A test that fails must not leave its bubble with goroutines.
+		r := g.r
+		t.Cleanup(func() { _ = r.Close(context.Background()) })
+	}
 }
 
 func (g *rig) close() { require.NoError(g.t, g.r.Close(context.Background())) }

@@ -8,6 +8,15 @@ import (
 	"time"
 )
 
+// hurry has a chat's checkpoint written now. Caller holds mu.
+func (r *Reader) hurry(c *chat) {
+	if w := c.work; w != nil && w.dirty && !w.saving && !w.hurried && w.unsaved == 0 {
+		w.hurried = true
+		r.dirty.add(c, time.Now())
+		r.changed.Broadcast()
+	}
+}
+
 // mark notes that a chat's acknowledged checkpoint has moved, and when it is to
 // be written: at once, or an interval after the last time. Caller holds mu.
 func (r *Reader) mark(c *chat) {
@@ -46,14 +55,22 @@ func (r *Reader) save() {
 func (r *Reader) store(ctx context.Context, c *chat) error {
 	r.mu.Lock()
 	w := c.work
+	if w == nil || !w.dirty || w.saving {
+		// It was written meanwhile, or is being: who hurries gets in line twice.
+		r.mu.Unlock()
+		return nil
+	}
 	w.dirty, w.saving = false, true
 	acked := w.acked
 	acked.Seen = slices.Clone(acked.Seen)
 	r.mu.Unlock()
 
-	value, err := EncodeCheckpoint(acked)
-	if err == nil {
-		err = r.cfg.Store.Save(ctx, c.id, value)
+	var err error
+	if r.cfg.Store != nil {
+		var value []byte
+		if value, err = EncodeCheckpoint(acked); err == nil {
+			err = r.cfg.Store.Save(ctx, c.id, value)
+		}
 	}
 
 	r.mu.Lock()
@@ -63,12 +80,13 @@ func (r *Reader) store(ctx context.Context, c *chat) error {
 	var retryIn time.Duration
 	switch {
 	case err != nil:
-		retryIn = r.retryAfter(w.unsaved)
+		retryIn = r.retryStore(w.unsaved)
 		w.unsaved++
 		w.dirty = true
 		r.dirty.add(c, now.Add(retryIn))
 	default:
-		w.unsaved = 0
+		w.unsaved, w.hurried = 0, false
+		c.kept = pack(&acked)
 		if w.dirty {
 			r.dirty.add(c, now.Add(r.cfg.CheckpointInterval))
 		}

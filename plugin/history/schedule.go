@@ -18,7 +18,9 @@ func (r *Reader) dispatch() {
 		c, wait, ok := r.sleeping.next(now)
 		switch {
 		case c != nil:
-			r.ready.push(c)
+			if !c.forgotten {
+				r.ready.push(c)
+			}
 			continue
 		case ok:
 			r.wakeAt(now.Add(wait))
@@ -26,10 +28,19 @@ func (r *Reader) dispatch() {
 		// A pass that has given its place up has precedence, and with the
 		// budget spent another chat would only be held in memory.
 		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 && r.budget.free > 0 {
+			if !r.answered {
+				// The first chats may all be such as are refused, and who is refused
+				// in a row has to slow down.
+				r.ready.draw(r.chance)
+			}
 			c := r.ready.pop()
+			if c.forgotten {
+				continue
+			}
 			c.phase = passing
-			c.current = append(c.current, c.next...)
-			c.next = nil
+			if q := c.callers; q != nil {
+				q.current, q.next = append(q.current, q.next...), nil
+			}
 			if c.work == nil {
 				c.work = &work{}
 			}
@@ -75,41 +86,142 @@ func (r *Reader) read(c *chat) {
 		return
 	}
 	c.phase = resting
-	c.failing = err != nil
 	switch {
 	case err == nil:
+		r.setFailures(c, 0)
+		if !c.ended {
+			c.ended = true
+			r.unread--
+		}
 	case unread > 0:
-		// Whoever named the chat goes on waiting: the store is asked until it
-		// answers, for nothing is known of the chat before it does.
+		// The store is asked until it answers, for nothing is known of the chat
+		// before it does.
 		c.phase = scheduled
 		r.sleeping.add(c, time.Now().Add(unread))
 	default:
-		retryIn := r.cfg.Retry
-		if r.cfg.Named {
-			retryIn = -1
-			r.tellAll(c, err)
-		} else {
-			c.phase = scheduled
-			r.sleeping.add(c, time.Now().Add(retryIn))
-		}
-		told := c.id
-		r.told = append(r.told, func() { r.cfg.Hooks.ChatFailed(told, err, retryIn) })
+		c.phase = scheduled
+		r.sleeping.add(c, time.Now().Add(r.failed(c, err)))
 	}
 	r.settle(c)
 	r.changed.Broadcast()
 }
 
+// failed notes that a chat has failed, and returns when to try again. Caller holds
+// mu.
+func (r *Reader) failed(c *chat, err error) time.Duration {
+	retryIn := r.doubled(r.cfg.FirstRetry, int(c.failures))
+	r.setFailures(c, min(c.failures, 200)+1)
+	if notOurs := errors.Is(err, ErrNotOurs); notOurs != c.notOurs {
+		c.notOurs = notOurs
+		if notOurs && r.cfg.Named {
+			r.notOurs.push(c)
+			r.letGo()
+		}
+	}
+	if c.notOurs {
+		retryIn = r.cfg.RetryNotOurs
+	}
+	id, times := c.id, int(c.failures)
+	r.told = append(r.told, func() { r.cfg.Hooks.ChatFailed(id, err, times, retryIn) })
+	return retryIn
+}
+
+// letGo gives up the oldest of the chats that are not ours while there are more
+// than the limit: a queue that names all chats of an account would otherwise wait
+// for them for ever. Caller holds mu.
+func (r *Reader) letGo() {
+	for r.notOurs.len() > r.cfg.CheckpointLimit {
+		c := r.notOurs.pop()
+		if !c.notOurs || c.phase != scheduled {
+			continue
+		}
+		id := c.id
+		r.told = append(r.told, func() { r.cfg.Hooks.LetGo(id) })
+		if q := c.callers; q != nil {
+			q.current, q.next = append(q.current, q.next...), nil
+		}
+		r.tellAll(c)
+		r.forget(c)
+	}
+}
+
+// patient is the Source as a pass has it. A call that fails when the pass has
+// come some way is waited for, since beginning anew would cost all that way; but
+// meanwhile another chat has the pass's place.
+type patient struct {
+	r     *Reader
+	c     *chat
+	begun bool
+}
+
+// mostParks is how often in a row a pass waits for a call that fails. Its memory
+// is given up then.
+const mostParks = 10
+
+// Page implements Source.
+func (s *patient) Page(ctx context.Context, chat string, offset, limit int) (Page, error) {
+	r := s.r
+	for n := 0; ; n++ {
+		page, err := r.cfg.Source.Page(ctx, chat, offset, limit)
+		if err == nil {
+			s.begun = true
+			r.mu.Lock()
+			r.answered = true
+			if n > 0 {
+				r.setFailures(s.c, 0)
+				r.settle(s.c)
+			}
+			r.mu.Unlock()
+			return page, nil
+		}
+		if !s.begun || n == mostParks || ctx.Err() != nil || r.cfg.Transient == nil || !r.cfg.Transient(err) || !r.park(s.c, err) {
+			return Page{}, err
+		}
+	}
+}
+
+// park leaves a failing pass's place to another until the call may be tried
+// again. It returns false where too many passes wait already: they hold what
+// they have read in memory.
+func (r *Reader) park(c *chat, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || r.parked >= r.cfg.ParallelChats {
+		return false
+	}
+	r.parked++
+	defer func() { r.parked-- }()
+	until := time.Now().Add(r.failed(c, err))
+	r.settle(c)
+	r.wakeAt(until)
+	return r.giveWay(func() bool {
+		if time.Now().Before(until) {
+			r.wakeAt(until)
+			return false
+		}
+		return true
+	}) == nil
+}
+
 // load gets the chat's checkpoint, unless it is at hand. With an error it also
 // returns when the store is to be asked again.
+//
+// What this process has read or written before counts even where the Store has
+// lost it. A chat that was named may have been read by another process since, so
+// there only a checkpoint that is older than ours is a loss.
 func (r *Reader) load(c *chat) (retryIn time.Duration, err error) {
 	w := c.work
 	if w.loaded {
 		return 0, nil
 	}
-	value, err := r.cfg.Store.Load(r.ctx, c.id)
+	var value []byte
+	err = ErrNoCheckpoint
+	if r.cfg.Store != nil {
+		value, err = r.cfg.Store.Load(r.ctx, c.id)
+	}
 	missing := errors.Is(err, ErrNoCheckpoint)
 	if err != nil && !missing {
-		retryIn = r.retryAfter(int(c.unread))
+		retryIn = r.retryStore(int(c.unread))
 		if r.ctx.Err() == nil {
 			r.cfg.Hooks.CheckpointFailed(c.id, err, retryIn)
 		}
@@ -124,13 +236,31 @@ func (r *Reader) load(c *chat) (retryIn time.Duration, err error) {
 	if !missing {
 		cp, corrupt = DecodeCheckpoint(value)
 	}
+	lost := false
+	if c.kept != "" {
+		mine := c.kept.unpack()
+		lost = missing || corrupt != nil || cp.Time < mine.Time || !r.cfg.Named && pack(&cp) != c.kept
+		if lost {
+			cp, corrupt, missing = mine, nil, false
+			lost = r.cfg.Store != nil
+		}
+	}
 
 	r.mu.Lock()
 	w.loaded = true
 	w.known = !missing && corrupt == nil
 	w.restart = corrupt != nil
 	w.read, w.acked = cp, cp
+	if w.known {
+		c.kept = pack(&cp)
+	}
+	if lost {
+		r.mark(c)
+	}
 	r.mu.Unlock()
+	if lost {
+		r.cfg.Hooks.CheckpointVanished(c.id)
+	}
 	tell := corrupt != nil && !c.corruptTold
 	c.corruptTold = corrupt != nil
 	if tell {
@@ -139,24 +269,44 @@ func (r *Reader) load(c *chat) (retryIn time.Duration, err error) {
 	return 0, nil
 }
 
-// retryAfter is how long a store is left alone that has failed once, and so
-// many times before that.
-func (r *Reader) retryAfter(failures int) time.Duration {
-	return min(100*time.Millisecond<<min(failures, 20), r.cfg.Retry)
+// retryStore is how long a store is left alone that has failed once, and so many
+// times before that.
+func (r *Reader) retryStore(failures int) time.Duration {
+	return r.doubled(100*time.Millisecond, failures)
+}
+
+// doubled is a wait that has doubled so many times, but is no longer than
+// Config.Retry.
+func (r *Reader) doubled(wait time.Duration, times int) time.Duration {
+	for range min(times, 60) {
+		if wait >= r.cfg.Retry/2 {
+			return r.cfg.Retry
+		}
+		wait *= 2
+	}
+	return min(wait, r.cfg.Retry)
 }
 
 // pass reads a chat once, from where it was read to before.
 func (r *Reader) pass(c *chat) error {
 	w := c.work
 	r.mu.Lock()
+	reread := c.reread && w.quiet()
+	if reread {
+		// The checkpoint follows: after a crash this has to go on.
+		w.read, w.acked, w.known, w.restart = Checkpoint{}, Checkpoint{}, false, true
+	}
 	p := &pass{
-		src: r.cfg.Source, chat: c.id,
+		src: &patient{r: r, c: c}, chat: c.id,
 		pageSize: r.cfg.PageSize,
 		maxKept:  r.cfg.maxKept(),
 		lookback: r.cfg.Lookback,
+		server:   r.server,
 		from:     w.read, known: w.known, latest: r.cfg.Latest && !w.restart,
-		emit:        func(ctx context.Context, items []Item) error { return r.emit(ctx, c, items) },
+		emit:        func(_ context.Context, items []Item, now int64) error { return r.emit(c, items, now) },
 		onRealigned: r.cfg.Hooks.Realigned,
+		// Once every caller has let go of what it holds: it looks at all chats.
+		onShortPages: r.doubtEnds,
 	}
 	p.since = math.MinInt64 // a wrong time before 1970 is no reason to lose a message
 	if !r.cfg.Since.IsZero() {
@@ -164,26 +314,55 @@ func (r *Reader) pass(c *chat) error {
 	}
 	r.mu.Unlock()
 
-	base, err := p.run(r.ctx)
+	found, err := p.run(r.ctx)
 	if p.odd > 0 && !c.oddTold {
 		c.oddTold = true
 		r.cfg.Hooks.Odd(c.id, p.odd)
 	}
-	if err != nil || !base.set {
+	if p.wrong > 0 && !c.timesTold {
+		c.timesTold = true
+		r.cfg.Hooks.WrongTimes(c.id, p.wrong)
+	}
+	if err != nil {
 		return err
+	}
+	if !p.known && p.entries == 0 && !c.ended {
+		r.cfg.Hooks.Empty(c.id)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w.known = true
-	w.read, w.acked = base.checkpoint, base.checkpoint
-	r.mark(c)
+	if reread {
+		c.reread = false
+	}
+	c.believed = c.believed || p.believed
+	if found.set && w.quiet() {
+		w.known = true
+		w.read, w.acked = found.checkpoint, found.checkpoint
+		r.mark(c)
+	}
 	return nil
+}
+
+// doubtEnds has all chats read again whose end nobody has looked behind.
+func (r *Reader) doubtEnds() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	again := 0
+	for _, c := range r.chats {
+		if c.believed {
+			again++
+			c.believed, c.reread = false, true
+			r.readAgain(c)
+		}
+	}
+	r.told = append(r.told, func() { r.cfg.Hooks.ShortPages(again) })
+	r.changed.Broadcast()
 }
 
 // emit hands what a pass found to those who deliver it. It waits while too much
 // is out already: of all chats, and then the pass keeps its place, or of this
 // one, and then it leaves its place to another chat.
-func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
+func (r *Reader) emit(c *chat, items []Item, now int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := c.work
@@ -208,7 +387,8 @@ func (r *Reader) emit(_ context.Context, c *chat, items []Item) error {
 			}
 		}
 		w.pending = append(w.pending, items[:n]...)
-		w.read.advance(seenOf(items[:n], r.cfg.Lookback), r.cfg.Lookback)
+		w.now = max(w.now, now)
+		w.read.advance(seenOf(items[:n]), r.cfg.Lookback, w.now)
 		w.known = true
 		items = items[n:]
 		r.offer(c)
@@ -262,48 +442,73 @@ func (r *Reader) keepOpen(c *chat) {
 	}
 }
 
+// readAgain has one more pass follow, whatever a chat is doing. Caller holds mu.
+func (r *Reader) readAgain(c *chat) {
+	c.again = true
+	r.keepOpen(c)
+	r.settle(c)
+}
+
 // settle draws the consequences of whatever has just happened to a chat: who is
 // told, what comes next, what can be forgotten. Caller holds mu.
 func (r *Reader) settle(c *chat) {
 	w := c.work
 	quiet := w.quiet()
-	if quiet && c.phase != passing && !c.failing {
-		r.tellAll(c, nil)
-	}
-	if c.phase == resting && (quiet || !r.cfg.PreserveOrder) {
-		switch {
-		case r.cfg.Named && c.again:
-			c.again = false
-			r.schedule(c)
-		case !r.cfg.Named && r.cfg.Poll > 0:
-			c.phase = scheduled
-			r.sleeping.add(c, time.Now().Add(r.cfg.Poll))
-		}
+	done := quiet && w.stored()
+	if done && c.phase != passing && !c.failing() && c.unread == 0 {
+		r.tellAll(c)
 	}
 	forever := r.cfg.Poll > 0 && !r.cfg.Named
-	if c.open && c.phase == resting && !c.again && !forever && (w == nil || len(w.pending) == 0) {
+	if c.phase == resting && (quiet || !r.cfg.PreserveOrder) {
+		switch {
+		case c.again && (quiet || !c.reread):
+			c.again = false
+			r.schedule(c)
+		case forever:
+			c.phase = scheduled
+			r.sleeping.add(c, time.Now().Add(r.cfg.Poll))
+		case quiet && !r.cfg.Named:
+			r.hurry(c)
+		}
+	}
+	if c.open && c.phase == resting && !c.again && !forever && done {
 		c.open = false
 		r.open--
 	}
 	r.setState(c, r.stateOf(c, quiet))
-	if quiet && c.phase != passing && w != nil && !w.dirty && !w.saving {
+	if done && c.phase != passing && w != nil {
 		c.work = nil
 	}
 	if r.cfg.Named && c.work == nil && c.phase == resting {
-		delete(r.chats, c.id)
-		r.counts[c.state]--
-		r.cfg.Hooks.State(c.state, r.counts[c.state])
+		r.forget(c)
 	}
+}
+
+// forget takes a chat out of the schedule, but for what was kept of it. Caller
+// holds mu.
+func (r *Reader) forget(c *chat) {
+	r.memory.remember(c.id, c.kept)
+	delete(r.chats, c.id)
+	c.forgotten = true
+	if !c.ended {
+		r.unread--
+	}
+	if c.open {
+		c.open = false
+		r.open--
+	}
+	r.counts[c.state]--
+	r.cfg.Hooks.State(c.state, r.counts[c.state])
 }
 
 func (r *Reader) stateOf(c *chat, quiet bool) State {
 	switch {
+	case c.failing(), c.phase != passing && c.unread > 0:
+		return Failing
 	case c.phase == passing:
 		return Reading
 	case !quiet:
 		return Delivering
-	case c.failing:
-		return Failing
 	case c.phase == scheduled:
 		return Waiting
 	default:
@@ -322,12 +527,21 @@ func (r *Reader) setState(c *chat, s State) {
 	c.state = s
 }
 
-// tellAll tells those who named a chat how its pass ended. Caller holds mu.
-func (r *Reader) tellAll(c *chat, err error) {
-	for _, done := range c.current {
-		r.told = append(r.told, func() { done(err) })
+// tellAll tells those who named a chat that what was read for them is delivered.
+// Caller holds mu.
+func (r *Reader) tellAll(c *chat) {
+	q := c.callers
+	if q == nil || len(q.current) == 0 {
+		return
 	}
-	c.current = nil
+	for _, done := range q.current {
+		r.told = append(r.told, func() { done(nil) })
+	}
+	*r.waitingFor(c) -= len(q.current)
+	q.current = nil
+	if len(q.next) == 0 {
+		c.callers = nil
+	}
 }
 
 // tell calls back, one after the other and without the lock.

@@ -294,6 +294,7 @@ func TestReader_NamedChatIsDoneWhenAcknowledged(t *testing.T) {
 				require.Empty(t, a.done, "one batch is not acknowledged")
 				last.Ack()
 			}
+			time.Sleep(time.Second) // until it is saved
 			synctest.Wait()
 			assert.Equal(t, []error{nil}, a.done)
 			assert.Equal(t, []error{nil}, empty.done)
@@ -314,34 +315,96 @@ func TestReader_NamedChatIsDoneWhenAcknowledged(t *testing.T) {
 	}
 }
 
-func TestReader_NamedChatThatFails(t *testing.T) {
+func TestReader_NamedChatThatFailsIsRetriedInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel()
 		m.fillQuickly("a", 3, 1500)
-		refused := errors.New("404")
-		m.fail = func(string, int, int) error { return refused }
+		rejected := errors.New("404")
+		m.fail = func(string, int, int) error { return rejected }
 		g := newRig(t, m, named).start()
 		var o outcome
 		g.r.Add("a", o.cb(g))
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute - time.Second)
+		g.r.Add("a", o.cb(g))
 		synctest.Wait()
-		require.Len(t, o.done, 1)
-		require.ErrorIs(t, o.done[0], refused)
-		assert.Equal(t, 1, m.count(), "not tried again by itself")
-		assert.Equal(t, map[string]int{"a": 1}, g.failed)
-		assert.Negative(t, g.retryIn["a"])
-		assert.Empty(t, g.r.chats)
+		require.Empty(t, o.done)
+		assert.Equal(t, 2, m.count())
+		assert.Equal(t, map[string]int{"a": 2}, g.failed)
+		assert.Equal(t, 1, g.r.Stats().Chats[Failing])
 
 		m.change(func() { m.fail = nil })
-		g.r.Add("a", o.cb(g))
 		g.r.Listed()
 		got, ended := g.drain(time.Hour)
 		assert.True(t, ended)
 		assert.Len(t, got["a"], 3)
 		synctest.Wait()
-		require.Len(t, o.done, 2)
-		require.NoError(t, o.done[1])
+		assert.Equal(t, []error{nil, nil}, o.done)
 		g.close()
+	})
+}
+
+// Chats that fail, or are not ours, leave room for others to be named; and of
+// those that are not ours the oldest are given up in the end.
+func TestReader_RoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel()
+		rejected, letGo := errors.New("404"), 0
+		m.fail = func(chat string, _, _ int) error {
+			switch chat[:3] {
+			case "our":
+				return nil
+			case "404":
+				return rejected
+			}
+			return fmt.Errorf("403: %w", ErrNotOurs)
+		}
+		g := newRig(t, m, func(c *Config) {
+			named(c)
+			c.CheckpointLimit = 50
+			c.Hooks.LetGo = func(string) { letGo++ }
+		}).start()
+		room := func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			return g.r.Room(ctx) == nil
+		}
+		var ours, foreign, failing outcome
+		for i := range 200 {
+			require.True(t, room())
+			g.r.Add(fmt.Sprint("404-", i), failing.cb(g))
+		}
+		for i := range 500 {
+			require.True(t, room())
+			g.r.Add(fmt.Sprint("foreign-", i), foreign.cb(g))
+		}
+		m.fillQuickly("ours", 3, 1500)
+		require.True(t, room())
+		g.r.Add("ours", ours.cb(g))
+		b := g.within(time.Minute)
+		for range 49 {
+			require.True(t, room())
+			g.r.Add("ours", nil)
+			g.r.Add("ours", ours.cb(g))
+		}
+		assert.False(t, room(), "fifty wait for their chat")
+		b.Ack()
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		assert.True(t, room())
+		assert.Len(t, ours.done, 50)
+		assert.Len(t, foreign.done, 450)
+		assert.Equal(t, 450, letGo)
+		assert.Empty(t, failing.done)
+		asked := m.asked["foreign-499"]
+		time.Sleep(59 * time.Minute)
+		assert.Equal(t, asked, m.asked["foreign-499"], "left alone for long")
+		time.Sleep(2 * time.Minute)
+		assert.Equal(t, asked+1, m.asked["foreign-499"])
+		g.close()
+		synctest.Wait()
+		assert.Len(t, failing.done, 200)
+		assert.Len(t, foreign.done, 500)
+		assert.Zero(t, g.r.named+g.r.held-250)
 	})
 }
 
@@ -386,7 +449,7 @@ func TestReader_NamedAgain(t *testing.T) {
 			for _, err := range append(first.done, again.done...) {
 				assert.NoError(t, err)
 			}
-			assert.Equal(t, 3, m.count(), "one pass each for the first, those in between, and the last")
+			assert.Equal(t, 3+1, m.count(), "one pass each for the first, those in between, and the last; and a look behind the first page")
 			assert.False(t, m.twice)
 			g.close()
 		})
@@ -402,7 +465,7 @@ func TestReader_NamedDuringCloseIsNotAcknowledged(t *testing.T) {
 		}
 		g := newRig(t, m, func(c *Config) { c.Named = true; c.ParallelChats = 2 }).start()
 		o := map[string]*outcome{}
-		for _, c := range []string{"done", "out", "reading", "waiting"} {
+		for _, c := range []string{"done", "out"} {
 			o[c] = &outcome{}
 			g.r.Add(c, o[c].cb(g))
 		}
@@ -410,6 +473,11 @@ func TestReader_NamedDuringCloseIsNotAcknowledged(t *testing.T) {
 			if b := g.within(5 * time.Second); b.Chat == "done" {
 				b.Ack()
 			}
+		}
+		time.Sleep(time.Second)
+		for _, c := range []string{"reading", "waiting"} {
+			o[c] = &outcome{}
+			g.r.Add(c, o[c].cb(g))
 		}
 		time.Sleep(100 * time.Millisecond)
 		g.close()

@@ -14,103 +14,95 @@ type frontier struct {
 	// page is to be cut: what stands before the cut is on the newer side of the
 	// edge, what stands behind it on the older.
 	cut func(page []Item) (int, bool)
-	// time is the sending time of the item at the edge, in Unix milliseconds.
-	// It decides only where the items themselves can't, since none of those
-	// read before is left.
+	// time is the sending time of the item at the edge, in Unix milliseconds. It
+	// says in which direction to look for it, and decides nothing.
 	time int64
 	// tiesAreNewer says on which side of the edge an unread item of the same
 	// second is.
 	tiesAreNewer bool
-	// known: where nothing is recognised, give up with errLost rather than let
-	// the times decide.
-	known bool
 	// step is how far to look deeper at first.
 	step int
+
+	// blind, if set, is where to cut a page whose overlap with what was read has no
+	// identity, so that only its position tells; -1 if that does not look right
+	// either. It counts if mark is still at markAt after the page was read.
+	blind  func(page []Item) int
+	mark   string // "": nothing with an identity was met
+	markAt int
 }
 
-// errLost is returned by seek when nothing of what was read before is left.
+// errLost is returned by seek when nothing of what was read before is found.
 var errLost = errors.New("nothing of what was read before is left")
 
-// newer says on which side of the edge an unread item is by its time.
-func (f *frontier) newer(it *Item) bool {
-	if f.tiesAreNewer {
-		return second(it.Time) >= second(f.time)
+// deeper says that the edge lies behind a page that nothing is known of, judging
+// by the times of most of its items.
+func (f *frontier) deeper(page []Item) bool {
+	newer := 0
+	for i := range page {
+		switch {
+		case page[i].ID == "":
+		case second(page[i].Time) > second(f.time), f.tiesAreNewer && second(page[i].Time) == second(f.time):
+			newer++
+		default:
+			newer--
+		}
 	}
-	return second(it.Time) > second(f.time)
+	return newer > 0
 }
 
-// mostDoubts is how often seek looks deeper before it lets the times decide.
-const mostDoubts = 3
+// mostTurns is how often a search may find that the list has changed under it, or
+// that the times lead nowhere, before it is given up.
+const mostTurns = 3
 
 // seek returns a page that the edge lies in, the position of its first item,
 // and where the edge cuts it. It asks at offset first, and moves on as long as
 // nothing of the page is known: by doubling steps while the edge stays on one
-// side, and by halving what lies between once it was overstepped.
-//
-// When everything that overlapped has been deleted there is nothing to
-// recognise, and the times decide. They are not believed at once, for the
-// overlap may just have moved, and where imports are listed as they arrive, the
-// times go up and down: the first pages that could be cut by time are answered
-// with a look deeper, by more each time.
+// side, and by halving what lies between once it was overstepped. Only what is
+// recognised counts; where the times led to nothing of it, the result is errLost.
 func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, at, cut int, err error) {
 	b := newBracket(p.pageSize-1, 1)
-	doubts := 0
 	for tries := 1; ; tries++ {
-		page, err = p.fetch(ctx, offset, p.pageSize)
+		page, err = p.fetch(ctx, offset)
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		if cut, ok := f.cut(page); ok {
 			return page, offset, cut, nil
 		}
-
-		var newer, older int
-		byTime := len(page) // the first that is on the older side
-		for i := range page {
-			switch {
-			case page[i].ID == "":
-			case f.newer(&page[i]):
-				newer++
-			default:
-				if older++; older == 1 {
-					byTime = i
-				}
+		if f.blind != nil {
+			if cut, ok, err := p.cutBlind(ctx, f, page); ok || err != nil {
+				return page, offset, cut, err
 			}
+			// The chat has moved. From what is recognised it can be tried again.
+			f.blind, offset = nil, f.markAt
+			p.onRealigned()
+			continue
 		}
-		ended := len(page) < p.pageSize
-		if older == 0 && ended && (newer > 0 || offset == 0) {
-			// The chat's end, and the edge is not above it: all that was
-			// read before, and what was behind it, has been deleted.
-			if f.known && newer > 0 {
-				return nil, 0, 0, errLost
-			}
-			return page, offset, len(page), nil
-		}
-		straddles := older > 0 && (newer > 0 || offset == 0)
-		if straddles && (doubts == mostDoubts || ended) {
-			if f.known {
-				return nil, 0, 0, errLost
-			}
-			return page, offset, byTime, nil
+		if b.turns > mostTurns || len(page) == 0 && offset == 0 {
+			return nil, 0, 0, errLost
 		}
 		if tries >= stuckAfter {
 			return nil, 0, 0, p.stuck(tries)
 		}
 		p.onRealigned()
-
-		switch {
-		case straddles:
-			offset += max(1, p.pageSize/2) << doubts
-			doubts++
-		case newer > 0:
+		if f.deeper(page) {
 			if b.fresh() {
 				b.step = f.step
 			}
 			offset = b.deeper(offset)
-		default:
+		} else {
 			offset = b.higher(offset)
 		}
 	}
+}
+
+// cutBlind cuts a page by its position alone.
+func (p *pass) cutBlind(ctx context.Context, f *frontier, page []Item) (cut int, ok bool, err error) {
+	if cut = f.blind(page); cut < 0 || f.mark == "" {
+		return cut, cut >= 0, nil
+	}
+	check, err := p.fetch(ctx, f.markAt)
+	return cut, len(check) > 0 && check[0].ID == f.mark, err
 }
 
 // bracket narrows down a position in a list that may change meanwhile: in
@@ -122,6 +114,9 @@ type bracket struct {
 	// tight is the gap at which the two sides contradict each other: the list
 	// has changed since one of them was looked at, and the later one counts.
 	tight int
+	// turns counts these contradictions, and the looks at the very top that found
+	// the position to be higher still.
+	turns int
 }
 
 // newBracket returns a bracket that begins with a step. Whole pages overlap, so
@@ -142,6 +137,7 @@ func (b *bracket) deeper(offset int) int {
 	b.above = offset
 	if n, ok := b.gap(); ok && n <= b.tight {
 		b.below, b.step = -1, b.first
+		b.turns++
 	}
 	return b.next()
 }
@@ -152,6 +148,10 @@ func (b *bracket) higher(offset int) int {
 	b.below = offset
 	if n, ok := b.gap(); ok && n <= b.tight {
 		b.above, b.step = -1, b.first
+		b.turns++
+	}
+	if offset == 0 {
+		b.turns++
 	}
 	return b.next()
 }

@@ -13,14 +13,24 @@ import (
 //
 // Page returns at most limit entries, those at the positions offset,
 // offset+1, … counted from the newest one, which is position 0. Fewer than
-// limit entries, or none, mean that the chat's end was reached. An error means
-// that nothing is known: Page never returns a part of a page as a whole one.
-// Transient failures are the source's to retry; an error that Page returns
-// fails the pass of this chat.
+// limit entries, or none, prove nothing: a server may leave out entries after it
+// has applied the limit, or have a lower limit of its own. An error means that
+// nothing is known: Page never returns a part of a page as a whole one. It tries
+// a call again a few times where that can help; an error that it returns after
+// that fails the pass of this chat.
 //
 // Page is called from several goroutines at once, for different chats.
 type Source interface {
-	Page(ctx context.Context, chat string, offset, limit int) ([]Item, error)
+	Page(ctx context.Context, chat string, offset, limit int) (Page, error)
+}
+
+// Page is one answer of a Source.
+type Page struct {
+	Items []Item
+	// Now is the clock of the server when it answered, in Unix milliseconds, or
+	// an earlier time. It bounds how far a checkpoint moves: a message from the
+	// future moves it no further than Now.
+	Now int64
 }
 
 // Item is one entry of a page.
@@ -32,11 +42,20 @@ type Item struct {
 	// Time is when the message was sent, in Unix milliseconds. 0: the API
 	// gave no time, and the entry is taken to be as old as its neighbour.
 	Time int64
+	// Implausible says that what the API gave as the time can't have been meant
+	// as it stands, and that Time is what was made of it.
+	Implausible bool
 	// Value is the caller's own and is carried through untouched.
 	Value any
+
+	untimed bool // Time is a neighbour's
 }
 
-// ErrOldestFirst is returned when a page shows that its server answers with
+// ErrNotOurs is wrapped by an error of a Source which says that the chat is not
+// one that this Source may read, and that other chats are not concerned.
+var ErrNotOurs = errors.New("the chat belongs to another channel")
+
+// ErrOldestFirst is returned when pages show that their server answers with
 // the oldest message first. Every position would then mean another message
 // than the reader takes it for, so nothing of such a server is used.
 var ErrOldestFirst = errors.New("the API answered with the oldest message first, but this reader relies on the newest being first: " +

@@ -5,7 +5,6 @@ package history
 import (
 	"context"
 	"errors"
-	"sync"
 )
 
 // Store keeps checkpoints across restarts, a small value for each chat.
@@ -21,32 +20,3 @@ type Store interface {
 
 // ErrNoCheckpoint is what a Store's Load returns for a chat it has nothing of.
 var ErrNoCheckpoint = errors.New("no checkpoint")
-
-// MemoryStore is a Store that lasts as long as the process. The zero value is
-// ready.
-type MemoryStore struct {
-	mu     sync.Mutex
-	values map[string]string
-}
-
-// Load implements Store.
-func (m *MemoryStore) Load(_ context.Context, chat string) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	v, ok := m.values[chat]
-	if !ok {
-		return nil, ErrNoCheckpoint
-	}
-	return []byte(v), nil
-}
-
-// Save implements Store.
-func (m *MemoryStore) Save(_ context.Context, chat string, value []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.values == nil {
-		m.values = map[string]string{}
-	}
-	m.values[chat] = string(value)
-	return nil
-}

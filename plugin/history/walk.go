@@ -8,31 +8,56 @@ import (
 	"slices"
 )
 
-// kept is what the walk has seen, newest first, every entry in its place.
+// kept is what a walk has seen, newest first, every entry in its place.
 type kept struct {
 	items []Item
 	index map[string]int // id to its first place in items
 	base  int            // the position of items[0] in the API's list, as far as known
+
+	met  bool // an item that was delivered is among them
+	olds int  // how many messages in a row, at the end, are past
 }
 
-func (k *kept) add(items []Item) {
+func (k *kept) add(p *pass, items []Item) {
 	for i := range items {
 		if id := items[i].ID; id != "" {
 			if _, dup := k.index[id]; !dup {
 				k.index[id] = len(k.items)
+			}
+			k.met = k.met || p.delivered(&items[i])
+			if k.olds++; !p.past(&items[i]) {
+				k.olds = 0
 			}
 		}
 		k.items = append(k.items, items[i])
 	}
 }
 
+// forget lets go of the first n.
+func (k *kept) forget(n int) {
+	k.items = slices.Clone(k.items[n:])
+	k.base += n
+	clear(k.index)
+	for i, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			k.index[it.ID] = i
+		}
+	}
+}
+
 // cut finds the oldest of the kept items in a page: what stands behind it has
-// not been read yet.
+// not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
 	for i, it := range slices.Backward(page) {
-		if _, ok := k.index[it.ID]; ok && it.ID != "" {
-			return i + 1, true
+		at, ok := k.index[it.ID]
+		if !ok || it.ID == "" {
+			continue
 		}
+		cut := i + 1
+		for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
+			cut++
+		}
+		return cut, true
 	}
 	return 0, false
 }
@@ -48,6 +73,27 @@ func (k *kept) edge(pageSize int) (overlap int, time int64, ok bool) {
 		}
 	}
 	return 1, k.items[len(k.items)-1].Time, false
+}
+
+// mark returns the oldest message and its position.
+func (k *kept) mark() (id string, at int) {
+	for i, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			return it.ID, k.base + i
+		}
+	}
+	return "", 0
+}
+
+// delivered returns the messages as a checkpoint has them, oldest first.
+func (k *kept) delivered() []Seen {
+	out := make([]Seen, 0, len(k.items))
+	for _, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			out = append(out, Seen{ID: it.ID, Time: it.Time})
+		}
+	}
+	return out
 }
 
 // walk reads from the newest page toward older ones until the checkpoint, the
@@ -69,7 +115,11 @@ func (k *kept) edge(pageSize int) (overlap int, time int64, ok bool) {
 //     walk begins anew, since nothing has been emitted yet.
 func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 	for range stuckAfter {
-		k, complete, err = p.walkOnce(ctx)
+		var page []Item
+		if page, err = p.fetch(ctx, 0); err != nil {
+			return nil, false, err
+		}
+		k, complete, err = p.walkFrom(ctx, page, 0, false)
 		if !errors.Is(err, errLost) {
 			return k, complete, err
 		}
@@ -77,29 +127,49 @@ func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 	return nil, false, p.stuck(stuckAfter)
 }
 
-func (p *pass) walkOnce(ctx context.Context) (k *kept, complete bool, err error) {
-	k = &kept{index: map[string]int{}}
-	page, err := p.fetch(ctx, 0, p.pageSize)
-	if err != nil {
-		return nil, false, err
-	}
-	if len(page) == 0 {
-		return k, true, nil
-	}
-	if p.latest && !p.known {
+// walkFrom walks on from a page at a position. Where the buffer is full it stops, or
+// forgets what it saw first and slides on.
+func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k *kept, complete bool, err error) {
+	k = &kept{index: map[string]int{}, base: at}
+	if p.latest && !p.known && len(page) > 0 {
 		// Nothing is delivered; what counts is which ids are there now.
-		p.floor = max(0, second(page[0].Time-p.lookback.Milliseconds()))
+		newest := min(page[0].Time, p.now)
+		p.enough = max(0, second(newest-p.lookback.Milliseconds()))
 	}
 
 	fresh := page
+	behind := false // this page was asked for to see if anything follows a short one
 	for idle := 0; ; {
-		k.add(fresh)
-		if len(page) < p.pageSize || p.reached(fresh) {
+		k.add(p, fresh)
+		if behind && len(fresh) > 0 && p.server.continued(len(fresh)) {
+			p.onShortPages()
+		}
+		if p.reached(k) {
 			return k, true, nil
+		}
+		if len(page) < p.pageSize {
+			next, end, err := p.end(ctx, k, at, len(fresh), behind)
+			if err != nil {
+				return nil, false, err
+			}
+			if end {
+				return k, true, nil
+			}
+			behind = true
+			if len(next) > 0 {
+				fresh, page, at = next, next, at+p.pageSize
+				k.base = at - len(k.items)
+				continue
+			}
+		} else {
+			behind = false
 		}
 		// Not yet when it is just full: that may have been all.
 		if len(k.items) > p.maxKept {
-			return k, false, nil
+			if !slide {
+				return k, false, nil
+			}
+			k.forget(len(k.items) - p.maxKept)
 		}
 		if idle++; len(fresh) > 0 {
 			idle = 0
@@ -109,16 +179,17 @@ func (p *pass) walkOnce(ctx context.Context) (k *kept, complete bool, err error)
 		}
 
 		overlap, edgeTime, ok := k.edge(p.pageSize)
-		f := &frontier{cut: k.cut, time: edgeTime, step: p.pageSize - 1, known: true}
+		f := &frontier{cut: k.cut, time: edgeTime, step: p.pageSize - 1}
 		if !ok {
-			f.cut = func(page []Item) (int, bool) {
-				if cut, ok := k.cut(page); ok {
-					return cut, true
+			f.mark, f.markAt = k.mark()
+			f.blind = func(page []Item) int {
+				if len(page) > 0 && page[0].ID != "" {
+					return -1
 				}
-				return min(overlap, len(page)), true
+				return min(overlap, len(page))
 			}
 		}
-		var at, cut int
+		var cut int
 		page, at, cut, err = p.seek(ctx, f, k.base+len(k.items)-overlap)
 		if err != nil {
 			return nil, false, err
@@ -128,17 +199,88 @@ func (p *pass) walkOnce(ctx context.Context) (k *kept, complete bool, err error)
 	}
 }
 
+// oldRun is how many messages in a row have to be past for what follows to be
+// taken for past as well, where no delivered item is met: a page of the API's.
+const oldRun = 50
+
 // reached says that what the walk looks for is in sight: the rest of the chat
-// was delivered before, or is too old. Items are expected to get older; the
-// last one counts, so that a single late message in between ends nothing, but
-// once the checkpoint's own item has been met any older one will do.
-func (p *pass) reached(fresh []Item) bool {
-	met := false
-	for i := range fresh {
-		met = met || (fresh[i].ID != "" && p.seen[fresh[i].ID])
-		if met && p.past(&fresh[i]) {
-			return true
+// was delivered before, or is too old.
+//
+// Times err, so that a single one ends nothing. With a checkpoint the walk goes on
+// to an item that was delivered, and from there until the last items of a page
+// are all past or delivered, as late ones can stand within the lookback. Without
+// one there is only the time to begin from.
+func (p *pass) reached(k *kept) bool {
+	switch {
+	case p.latest && !p.known:
+		return p.enoughAtEnd(k.items)
+	case len(p.seen) == 0:
+		return k.olds >= oldRun
+	default:
+		return k.met && p.enoughAtEnd(k.items)
+	}
+}
+
+// enoughAtEnd says of a run of entries that the last message is older than what is
+// looked for, and that none of the last three is new by its time.
+func (p *pass) enoughAtEnd(page []Item) bool {
+	looked := 0
+	for i := len(page) - 1; i >= 0 && looked < 3; i-- {
+		it := &page[i]
+		switch {
+		case it.ID == "", p.delivered(it) && it.Time > p.now:
+			continue // its time tells nothing
+		case second(it.Time) >= p.enough && (looked == 0 || !p.delivered(it)):
+			return false
+		}
+		looked++
+	}
+	return looked == 3
+}
+
+// end decides whether a page at a position that is shorter than asked, and had so
+// many entries that are fresh, ends the chat. behind says that it was asked for to
+// see that. Where the chat goes on behind a stretch of which nothing is shown, it
+// returns what stands there.
+//
+// Nothing documented says that a short page is the last one: a server may hide
+// entries after it has applied the limit, or have a limit of its own. So it is
+// looked behind, until this server has shown often enough that nothing follows.
+func (p *pass) end(ctx context.Context, k *kept, at, fresh int, behind bool) (next []Item, end bool, err error) {
+	switch {
+	case p.server.misleads():
+	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
+		// There is no such chat (chats-api.md, row "204"); or what is looked for
+		// stands above, and only what came late could be below.
+		return nil, true, nil
+	case behind && fresh == 0:
+		p.server.ended()
+		return nil, true, nil
+	case p.server.believed():
+		p.believed = p.believed || !p.known
+		return nil, true, nil
+	}
+	if fresh > 0 {
+		return nil, false, nil // the next page overlaps this one
+	}
+	page, err := p.fetch(ctx, at+p.pageSize)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range page {
+		if _, known := k.index[page[i].ID]; !known || page[i].ID == "" {
+			next = append(next, page[i])
 		}
 	}
-	return len(fresh) > 0 && p.past(&fresh[len(fresh)-1])
+	if len(next) == 0 {
+		p.server.ended()
+		return nil, true, nil
+	}
+	// That is behind what was read only if nothing has moved meanwhile.
+	mark, markAt := k.mark()
+	check, err := p.fetch(ctx, markAt)
+	if err != nil || len(check) == 0 || check[0].ID != mark {
+		return nil, false, err
+	}
+	return next, false, nil
 }

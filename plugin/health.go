@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+)
+
+// health tells an API that answers nobody from a chat that fails, and stops all
+// requests while there is no answer: an address that goes on asking is blocked. It
+// is safe for concurrent use.
+//
+//	state  moves to  when
+//	up     down      more chats than are read side by side, or all there are, have failed
+//	                 with no answer in between; or there was none for 30 s; or the API refuses
+//	                 all, or blocks the address
+//	down   up        the API answers
+type health struct {
+	limiter    *apicall.Limiter
+	first, max time.Duration // pauses while it is down
+	// enough is how many chats have to fail in a row.
+	enough int
+	// changed is told of each change, with why.
+	changed func(up bool, why error)
+
+	mu       sync.Mutex
+	failed   map[string]struct{} // chats since the last answer
+	attempts int                 // failed attempts since the last answer
+	answered time.Time           // the last answer, or the beginning
+	pause    time.Duration       // the last one
+	up       chan struct{}       // closed while it is up
+	fell     chan struct{}       // closed while it is down
+}
+
+// silence is after how long without an answer an API is taken to be down, however
+// few chats there are.
+const silence = 30 * time.Second
+
+func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, enough int, changed func(bool, error)) *health {
+	h := &health{
+		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, enough: enough, changed: changed,
+		failed: map[string]struct{}{}, answered: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
+	}
+	close(h.up)
+	return h
+}
+
+// whenUp and whenDown return what is closed while the API answers, and while it does
+// not.
+func (h *health) whenUp() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.up
+}
+
+func (h *health) whenDown() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.fell
+}
+
+func (h *health) isDown() bool {
+	select {
+	case <-h.whenDown():
+		return true
+	default:
+		return false
+	}
+}
+
+// answer notes that the API has answered.
+func (h *health) answer() {
+	h.mu.Lock()
+	clear(h.failed)
+	h.attempts, h.answered, h.pause = 0, time.Now(), 0
+	wasDown := h.set(true)
+	h.mu.Unlock()
+	if wasDown {
+		h.changed(true, nil)
+	}
+}
+
+// attempt notes an attempt that failed without an answer of the API itself.
+func (h *health) attempt(err error) {
+	h.mu.Lock()
+	h.attempts++
+	down := h.attempts >= 4 && time.Since(h.answered) >= silence
+	h.mu.Unlock()
+	if down || h.isDown() {
+		h.fall(err)
+	}
+}
+
+// fail notes that a call for a chat has failed without an answer of the API itself.
+func (h *health) fail(chat string, err error) {
+	h.mu.Lock()
+	h.failed[chat] = struct{}{}
+	down := len(h.failed) >= h.enough
+	h.mu.Unlock()
+	if down {
+		h.fall(err)
+	}
+}
+
+// fall takes the API for down, and has all requests rest for a while that doubles
+// each time.
+func (h *health) fall(err error) {
+	h.mu.Lock()
+	switch {
+	case h.pause == 0:
+		h.pause = min(h.first, h.max)
+	case h.pause >= h.max/2:
+		h.pause = h.max
+	default:
+		h.pause *= 2
+	}
+	pause := h.pause
+	fell := h.set(false)
+	h.mu.Unlock()
+	h.limiter.Pause(pause)
+	if fell {
+		h.changed(false, err)
+	}
+}
+
+// set reports whether the state changes. Caller holds mu.
+func (h *health) set(up bool) bool {
+	open, closed := &h.fell, &h.up
+	if !up {
+		open, closed = &h.up, &h.fell
+	}
+	select {
+	case <-*closed:
+		return false
+	default:
+	}
+	close(*closed)
+	*open = make(chan struct{})
+	return true
+}
+
+// wait returns when the API answers, or with the context's error.
+func (h *health) wait(ctx context.Context) error {
+	select {
+	case <-h.whenUp():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// erring is a clock that gives messages their time, and now and then a wrong one.
+type erring struct {
+	m      *model
+	rnd    *rand.Rand
+	byTime bool             // the API sorts by the time that it shows; else by arrival
+	chance int              // of a wrong time, in percent
+	keys   map[string]int64 // by which it sorts
+	late   map[string]bool
+	behind time.Duration // how late is too late
+}
+
+// arrive adds messages as the API would list them.
+func (e *erring) arrive(chat string, n int) {
+	for range n {
+		e.m.now += e.rnd.Int64N(40_000)
+		sent := e.m.now
+		if e.rnd.IntN(100) < e.chance {
+			const hour, year = 3_600_000, 365 * 24 * 3_600_000
+			sent = []int64{
+				sent - e.rnd.Int64N(5000), sent + e.rnd.Int64N(5000), // two clocks
+				sent + hour, sent + 80*year, sent - hour, sent - 10*year,
+				1000, sent / 1000, 0,
+			}[e.rnd.IntN(9)]
+		}
+		// The API knows all times, whether it shows them or not.
+		key, at := sent, 0
+		if sent == 0 {
+			key = e.m.now
+		}
+		if e.byTime {
+			at = slices.IndexFunc(e.m.chats[chat], func(it Item) bool { return e.keys[it.ID] <= key })
+			if at < 0 {
+				at = len(e.m.chats[chat])
+			}
+		}
+		id := e.m.put(chat, at, sent)
+		e.keys[id] = key
+		e.late[id] = e.byTime && second(key) <= second(e.m.now-e.behind.Milliseconds())
+	}
+}
+
+// Whatever the clocks do, in whichever order the API lists, and wherever the
+// reading is cut off: all that stays comes out, but for what came too late for the
+// lookback in an API that sorts by time.
+func TestPass_ClocksThatErr(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		lookback := time.Duration(rapid.IntRange(0, 3).Draw(t, "lookback")) * time.Minute
+		e := &erring{
+			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, behind: lookback,
+			byTime: rapid.Bool().Draw(t, "by time"), chance: rapid.IntRange(0, 40).Draw(t, "chance"),
+		}
+		e.arrive("a", rapid.IntRange(1, 300).Draw(t, "messages"))
+		before := m.ids("a")
+		changes := 24
+		m.before = func(string) {
+			switch n := len(m.chats["a"]); {
+			case changes == 0:
+			case rnd.IntN(100) < 20:
+				e.arrive("a", 1+rnd.IntN(size))
+				changes--
+			case n > 0 && rnd.IntN(100) < 10:
+				m.remove("a", rnd.IntN(n), 1+rnd.IntN(3))
+				changes--
+			}
+		}
+		m.skew = []int64{0, -5000, 60_000}[rnd.IntN(3)]
+		var (
+			got   []string
+			cp    Checkpoint
+			known bool
+		)
+		server := trusting()
+		server.down = 1 << 30 // this is about times, not about the order
+		crashes := rapid.IntRange(0, 5).Draw(t, "crashes")
+		for i := range crashes + 6 {
+			last := i >= crashes
+			had := len(got)
+			left := rnd.IntN(200)
+			_, _, err := run(m, size, pages, func(p *pass) {
+				p.from, p.known, p.lookback, p.server = cp, known, lookback, server
+				p.emit = func(_ context.Context, items []Item, now int64) error {
+					if !last {
+						items = items[:min(left, len(items))]
+						left -= len(items)
+					}
+					got = append(got, idsOf(items)...)
+					cp.advance(seenOf(items), lookback, now)
+					known = known || len(items) > 0
+					if !last && left <= 0 {
+						return errors.New("crash")
+					}
+					return nil
+				}
+			})
+			if last {
+				require.NoError(t, err)
+			}
+			if i == crashes+5 {
+				require.Empty(t, got[had:], "at rest nothing comes again for ever")
+			}
+			// Between two runs more arrives, and the newest of what was delivered may go.
+			if i < crashes {
+				e.arrive("a", rnd.IntN(2*size))
+			} else {
+				changes = 0
+			}
+		}
+		// A wrong time can bring a message again after a crash, but lose none.
+		if e.chance == 0 {
+			requireOnce(t, got)
+		}
+		end := m.ids("a")
+		for _, id := range end {
+			if !slices.Contains(got, id) {
+				require.True(t, e.late[id] && !slices.Contains(before, id), "%s never came; by time: %v", id, e.byTime)
+			}
+		}
+		if !e.byTime && e.chance == 0 {
+			requireStayed(t, before, end, got)
+		}
+	})
+}

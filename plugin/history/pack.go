@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package history
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// packed is a checkpoint in a fraction of the memory, for as long as nothing
+// happens in its chat. "" is none.
+type packed string
+
+// How an id is packed: a UUID in lower case as its 16 bytes, anything else as it
+// is.
+const (
+	packedText = iota
+	packedUUID
+)
+
+func pack(c *Checkpoint) packed {
+	b := make([]byte, 0, 16+24*len(c.Seen))
+	b = binary.AppendVarint(b, c.Time)
+	b = binary.AppendVarint(b, c.From)
+	last := c.Time
+	for _, s := range c.Seen {
+		b = binary.AppendVarint(b, s.Time-last)
+		last = s.Time
+		if uuid, ok := uuidOf(s.ID); ok {
+			b = append(append(b, packedUUID), uuid[:]...)
+			continue
+		}
+		b = binary.AppendUvarint(append(b, packedText), uint64(len(s.ID)))
+		b = append(b, s.ID...)
+	}
+	return packed(b)
+}
+
+// unpack returns what was packed.
+func (p packed) unpack() Checkpoint {
+	b := []byte(p)
+	next := func() int64 {
+		n, size := binary.Varint(b)
+		b = b[size:]
+		return n
+	}
+	c := Checkpoint{Time: next(), From: next()}
+	for last := c.Time; len(b) > 0; {
+		last += next()
+		s := Seen{Time: last}
+		kind := b[0]
+		b = b[1:]
+		if kind == packedUUID {
+			s.ID, b = uuidText(b[:16]), b[16:]
+		} else {
+			n, size := binary.Uvarint(b)
+			end := size + int(n) //nolint:gosec // pack wrote the length of a string
+			s.ID, b = string(b[size:end]), b[end:]
+		}
+		c.Seen = append(c.Seen, s)
+	}
+	return c
+}
+
+func uuidOf(s string) (id [16]byte, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	var digits [32]byte
+	copy(digits[:], s[:8])
+	copy(digits[8:], s[9:13])
+	copy(digits[12:], s[14:18])
+	copy(digits[16:], s[19:23])
+	copy(digits[20:], s[24:])
+	if _, err := hex.Decode(id[:], digits[:]); err != nil {
+		return id, false
+	}
+	return id, uuidText(id[:]) == s
+}
+
+func uuidText(id []byte) string {
+	var b [36]byte
+	hex.Encode(b[:8], id[:4])
+	b[8] = '-'
+	hex.Encode(b[9:13], id[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:18], id[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:23], id[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:], id[10:])
+	return string(b[:])
+}
