@@ -14,6 +14,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 	"github.com/kommo-connect/kommo-connect/plugin/listing"
 )
 
@@ -24,13 +25,15 @@ func init() {
 			if err != nil {
 				return nil, err
 			}
-			return service.AutoRetryNacksBatchedToggled(conf, in)
+			return replay.New(conf, in)
 		})
 }
 
 // maxChatsOut is how many chats may be delivered and not acknowledged before the
-// listing waits. It is as many as kommo_chat_history takes at a time.
-const maxChatsOut = 4096
+// listing waits. One takes some 3 kB, most of it the message that may have to be
+// sent again. What reads them holds the listing back long before, unless it
+// rejects them for ever: then each takes its own place, and no more.
+const maxChatsOut = 65_536
 
 // chatList is the input kommo_chats.
 type chatList struct {
@@ -46,10 +49,10 @@ type chatList struct {
 	running sync.WaitGroup // the goroutine of Connect
 
 	acked chan struct{} // for save: the checkpoint may have moved
-	wake  chan struct{} // for ReadBatch: it may go on
+	wake  chan struct{} // for Read: it may go on
 	stuck atomic.Bool   // what was acknowledged can't be saved
 
-	reading  sync.Mutex // held by ReadBatch; the following is for it alone
+	// For Read alone:
 	ended    bool
 	next     time.Time // when the next listing begins
 	failures int       // in a row
@@ -110,7 +113,7 @@ func (in *chatList) newClient(conf apicall.Config) (*crm.Client, error) {
 	return crm.NewClient(crm.Config{URL: in.conf.apiURL, Token: in.conf.accessToken, Call: apicall.New(conf)})
 }
 
-// Connect starts to save progress. The listing itself happens in ReadBatch.
+// Connect starts to save progress. The listing itself happens in Read.
 func (in *chatList) Connect(context.Context) error {
 	if in.stopped.Err() != nil {
 		return service.ErrNotConnected
@@ -124,22 +127,17 @@ func (in *chatList) Connect(context.Context) error {
 	return nil
 }
 
-// ReadBatch returns the chats of the next page on which some are new or changed.
-func (in *chatList) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	in.reading.Lock()
-	defer in.reading.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	unhook := context.AfterFunc(in.stopped, cancel)
-	defer unhook()
+// Read implements replay.Input: it returns the chats of the next page on which
+// some are new or changed.
+func (in *chatList) Read(ctx context.Context) (*replay.Batch, error) {
 	for !in.ended {
 		if err := in.turn(ctx); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		b, err := in.lister.Next(ctx)
 		if err != nil {
 			if err := in.retry(ctx, err); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			continue
 		}
@@ -152,13 +150,13 @@ func (in *chatList) ReadBatch(ctx context.Context) (service.MessageBatch, servic
 		in.listed += len(b.Rows)
 		in.reportProgress()
 		if len(b.Rows) > 0 {
-			return in.batch(b)
+			return in.batch(b), nil
 		}
 	}
-	return nil, nil, service.ErrEndOfInput
+	return nil, service.ErrEndOfInput
 }
 
-func (in *chatList) batch(b *listing.Batch) (service.MessageBatch, service.AckFunc, error) {
+func (in *chatList) batch(b *listing.Batch) *replay.Batch {
 	messages := make(service.MessageBatch, len(b.Rows))
 	newest := int64(0)
 	for i := range b.Rows {
@@ -166,19 +164,22 @@ func (in *chatList) batch(b *listing.Batch) (service.MessageBatch, service.AckFu
 		newest = max(newest, b.Rows[i].Updated)
 	}
 	in.metrics.delivered(len(messages), newest)
-	return messages, func(ctx context.Context, err error) error {
-		// What is rejected because everything is being stopped, and not by the output,
-		// has not been delivered.
-		stopping := ctx.Err() != nil || in.stopped.Err() != nil ||
-			errors.Is(err, context.Canceled) || errors.Is(err, history.ErrClosed)
-		if err == nil || !stopping {
-			b.Ack()
+	b.Rows = nil // or one chat that is never accepted would keep the page
+	return &replay.Batch{
+		Messages: messages,
+		// Each chat counts by itself, so that one that is rejected for ever takes the
+		// place of one.
+		Accepted: func(i int) {
+			b.AckRow(i)
 			signal(in.acked)
 			signal(in.wake)
-		}
-		return nil
-	}, nil
+		},
+	}
 }
+
+// Stopped implements replay.Stopper: kommo_chat_history gives back what it has not
+// read when it is stopped.
+func (*chatList) Stopped(err error) bool { return errors.Is(err, history.ErrClosed) }
 
 // turn waits until the next request may be made.
 func (in *chatList) turn(ctx context.Context) error {
@@ -282,8 +283,6 @@ func (in *chatList) save() {
 func (in *chatList) Close(ctx context.Context) error {
 	in.stop()
 	in.running.Wait()
-	in.reading.Lock()
-	defer in.reading.Unlock()
 	in.conf.transport.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()

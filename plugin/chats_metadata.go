@@ -3,6 +3,8 @@
 package plugin
 
 import (
+	"strings"
+
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/crm"
@@ -20,7 +22,7 @@ const (
 // metadata for every value that the API gave.
 func newChatMessage(e *crm.Entry) *service.Message {
 	m := service.NewMessage(e.Raw)
-	setText(m, metaChatID, e.ChatID)
+	setText(m, metaChatID, strings.TrimSpace(e.ChatID))
 	setValue(m, metaTalkID, e.TalkID)
 	setValue(m, metaContactID, e.ContactID)
 	setText(m, metaOrigin, e.Origin)

@@ -10,6 +10,7 @@ import (
 
 // hooks turns what the lister tells into log lines.
 func (in *chatList) hooks(store *cacheStore) listing.Hooks {
+	lost := newThrottle()
 	return listing.Hooks{
 		Corrupt: func(name string, err error) {
 			in.metrics.checkpointErrors.Incr(1)
@@ -23,6 +24,15 @@ func (in *chatList) hooks(store *cacheStore) listing.Hooks {
 		},
 		Loose: func() {
 			in.log.Warn("The API lists in an order that changes from request to request, so a listing can miss a chat until it is updated again")
+		},
+		Short: func() {
+			in.log.Warn("The API gives pages that are not full before the list ends, and says nothing of another page: from now on each listing asks once more behind its end, and chats that were passed over are listed now, with others once again")
+		},
+		Lost: func(name string) {
+			in.metrics.checkpointErrors.Incr(1)
+			if more, ok := lost.allow(); ok {
+				in.log.Warnf("Checkpoint %s is no longer in the cache as it was written, so it is written again%s; nothing is lost while this runs. Check that the cache keeps its data, that its keys do not expire, and that no other pipeline has the same checkpoint_cache_key", store.key(name), more)
+			}
 		},
 		Odd: func(entries int) {
 			if entries > in.odd {

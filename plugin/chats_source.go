@@ -5,6 +5,8 @@ package plugin
 import (
 	"context"
 	"errors"
+	"strings"
+	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
@@ -27,11 +29,20 @@ func (s *chatsSource) Page(ctx context.Context, page, limit int) (listing.Page, 
 	for i := range got.Entries {
 		e := &got.Entries[i]
 		rows[i] = listing.Row{
-			Key: e.ID.Text, Chat: e.ChatID, Origin: e.Origin,
-			Updated: e.UpdatedAt, Created: e.CreatedAt, Serial: e.ID.Number, Value: e,
+			Key: e.ID.Text, Chat: strings.TrimSpace(e.ChatID), Origin: e.Origin,
+			Updated: unixSeconds(e.UpdatedAt), Created: unixSeconds(e.CreatedAt), Serial: e.ID.Number, Value: e,
 		}
 	}
-	return listing.Page{Rows: rows, More: got.More, Date: got.Date}, nil
+	return listing.Page{Rows: rows, More: got.More, Date: got.Date, Received: time.Now()}, nil
+}
+
+// unixSeconds takes a time in seconds that was given in milliseconds or less for
+// what it is: 1e11 seconds are in the year 5138. What is negative is none.
+func unixSeconds(t int64) int64 {
+	for t > 1e11 {
+		t /= 1000
+	}
+	return max(t, 0)
 }
 
 // chatsStore gives the lister the checkpoint cache.

@@ -3,6 +3,7 @@
 package plugin_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
@@ -75,7 +77,14 @@ func (k *kommo) lists(t *testing.T, input fields, o options) *stream {
 	return k.startInput(t, fields{"kommo_chats": k.account(input)}, o)
 }
 
-func (k *kommo) startInput(t *testing.T, input fields, o options) *stream {
+// rejects runs a pipeline of kommo_chats into an output that rejects some chats,
+// and reports that chat by chat.
+func (k *kommo) rejects(t *testing.T, input fields, o options, bad func(chat string) bool) *stream {
+	t.Helper()
+	return k.startInput(t, fields{"kommo_chats": k.account(input)}, o, bad)
+}
+
+func (k *kommo) startInput(t *testing.T, input fields, o options, bad ...func(chat string) bool) *stream {
 	t.Helper()
 	s := &stream{t: t, kommo: k, bell: k.bell, done: make(chan struct{})}
 	s.out = &collector{bell: k.bell, write: o.write}
@@ -90,7 +99,14 @@ func (k *kommo) startInput(t *testing.T, input fields, o options) *stream {
 	}
 	text, err := yaml.Marshal(conf)
 	require.NoError(t, err)
-	builder := testEnvironment(t, s, o).NewStreamBuilder()
+	env := testEnvironment(t, s, o)
+	for _, bad := range bad {
+		require.NoError(t, env.RegisterBatchOutput("test_output", service.NewConfigSpec(),
+			func(*service.ParsedConfig, *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+				return choosy{s.out, bad}, service.BatchPolicy{}, cmp.Or(o.maxInFlight, 64), nil
+			}))
+	}
+	builder := env.NewStreamBuilder()
 	builder.SetLogger(slog.New(s.logs))
 	require.NoError(t, builder.SetYAML(string(text)))
 	require.NoError(t, builder.SetMetricsYAML("test_metrics: {}"))

@@ -26,6 +26,7 @@ type progress struct {
 	bounds
 	swept, sweptAt int64
 	newestFirst    bool
+	lies           bool   // pages that are not full are not the last
 	place          *place // nil between two listings
 }
 
@@ -69,6 +70,7 @@ type checkpointJSON struct {
 	NewestFirst bool        `json:"newest_first"`
 	Swept       int64       `json:"swept"`
 	SweptAt     int64       `json:"swept_at"`
+	ShortPages  bool        `json:"short_pages,omitempty"`
 	Place       *placeJSON  `json:"place,omitempty"`
 }
 
@@ -100,6 +102,7 @@ func encodeState(s state, origins []string, since int64) ([]byte, error) {
 	j := checkpointJSON{
 		Version: checkpointVersion, Origins: origins, Since: since,
 		Watermark: s.watermark, Stamps: []stampJSON{}, NewestFirst: s.newestFirst, Swept: s.swept, SweptAt: s.sweptAt,
+		ShortPages: s.lies,
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.stamps)) {
 		j.Stamps = append(j.Stamps, stampJSON{key, s.stamps[key].Updated, s.stamps[key].Unsure})
@@ -152,7 +155,7 @@ func decodeState(b []byte) (s state, origins []string, since int64, err error) {
 	}
 	s.progress = progress{
 		bounds: bounds{watermark: j.Watermark, floor: j.Watermark},
-		swept:  j.Swept, sweptAt: j.SweptAt, newestFirst: j.NewestFirst,
+		swept:  j.Swept, sweptAt: j.SweptAt, newestFirst: j.NewestFirst, lies: j.ShortPages,
 	}
 	s.stamps = make(map[string]stamp, len(j.Stamps))
 	for _, st := range j.Stamps {

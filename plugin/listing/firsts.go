@@ -52,11 +52,9 @@ func (f *firsts) wanted(id chatID) bool {
 	return true
 }
 
-func (f *firsts) acked(ids []chatID) {
-	for _, id := range ids {
-		f.named[id.shard()][id] = true
-		f.dirty[id.shard()] = true
-	}
+func (f *firsts) acked(id chatID) {
+	f.named[id.shard()][id] = true
+	f.dirty[id.shard()] = true
 }
 
 // restore takes what was acknowledged in an earlier run.

@@ -4,11 +4,15 @@ package listing
 
 // flight is what was named and is not yet covered by the checkpoint: a batch,
 // perhaps with what came after it.
+//
+// It is kept as long as one of its rows is not acknowledged, which may be for
+// ever. So it has nothing of the rows but what the checkpoint will need.
 type flight struct {
-	rows     int
+	out      []bool // which rows are not acknowledged
+	rows     int    // how many
 	acked    bool
 	remember []keyedStamp
-	chats    []chatID
+	chats    []chatID  // of the rows, by their index; nil if they tell of updates
 	after    *progress // the checkpoint's progress once this and all before is acknowledged
 
 	before, behind *flight
@@ -39,10 +43,26 @@ func (f *flight) join(next *flight) {
 }
 
 // flights are kept in the order of their naming. At most one more is kept than
-// there are batches without an acknowledgement. The zero value is ready.
+// there are batches with a row that is not acknowledged. The zero value is ready.
 type flights struct {
 	first, last *flight
 	rows        int // without an acknowledgement
+}
+
+// row takes the acknowledgement of a row, and reports whether it is the first. done
+// are the flights that can now go into the checkpoint, in order.
+func (fs *flights) row(f *flight, i int) (first bool, done []*flight) {
+	if i < 0 || i >= len(f.out) || !f.out[i] {
+		return false, nil
+	}
+	f.out[i] = false
+	f.rows--
+	fs.rows--
+	if f.rows > 0 {
+		return true, nil
+	}
+	f.out = nil
+	return true, fs.ack(f)
 }
 
 // add appends a flight and returns those that can go into the checkpoint.
@@ -62,14 +82,9 @@ func (fs *flights) add(f *flight) (done []*flight) {
 	return nil
 }
 
-// ack takes an acknowledgement and returns the flights that can now go into the
-// checkpoint, in order.
+// ack takes out a flight of which all rows are acknowledged.
 func (fs *flights) ack(f *flight) (done []*flight) {
-	if f.acked {
-		return nil
-	}
 	f.acked = true
-	fs.rows -= f.rows
 	if f.behind != nil {
 		f.behind.before = f.before
 	} else {

@@ -50,21 +50,35 @@ type Hooks struct {
 	Loose func()
 	// Odd is told, at the end of a listing, how many rows in it name no chat.
 	Odd func(rows int)
+	// Short is told that the server gives pages that are not full, with nothing said
+	// to follow, before the list ends. All chats are named again if some may have
+	// been missed because this was not known.
+	Short func()
+	// Lost is told that a checkpoint is not in the Store any more as it was written,
+	// and is written again.
+	Lost func(name string)
 }
 
 // Batch is what one request brought.
 type Batch struct {
-	// Rows name the chats that are new or changed. There may be none.
+	// Rows name the chats that are new or changed. There may be none. Nothing else
+	// refers to them, so who keeps a Batch only to acknowledge it may set them to nil.
 	Rows []Row
 	// Done says that the listing is complete. The next call of Next begins another.
 	Done bool
 
 	lister *Lister
 	flight *flight
+	size   int // of Rows
 }
 
+// AckRow says that the row with an index in Rows was delivered. Further calls do
+// nothing. A row that is never acknowledged holds back the checkpoint, and nothing
+// else.
+func (b *Batch) AckRow(i int) { b.lister.ack(b.flight, i, i+1) }
+
 // Ack says that all Rows were delivered. Further calls do nothing.
-func (b *Batch) Ack() { b.lister.ack(b.flight) }
+func (b *Batch) Ack() { b.lister.ack(b.flight, 0, b.size) }
 
 // Lister lists chats again and again. Next is for one goroutine at a time, as is
 // Save; everything else may be called at any time.
@@ -83,17 +97,23 @@ type Lister struct {
 	odd      int    // rows that name no chat
 	warned   bool   // that the list has no lasting order
 
+	// What was learned about the server.
+	size int  // the most rows that it gives in a page, as far as known
+	ends int  // how often a page that was not full was taken for the last, or looked behind in vain
+	lies bool // such a page was not the last
+
 	mu      sync.Mutex
 	flights flights
 	firsts  firsts
 	acked   state
 	dirty   bool // acked is not saved
 	moved   time.Time
+	saves   saves
 }
 
 // New returns a Lister that has not looked into its Store yet.
 func New(conf Config) *Lister {
-	l := &Lister{conf: conf, moved: time.Now()}
+	l := &Lister{conf: conf, size: conf.PageSize, moved: time.Now()}
 	l.conf.Origins = slices.Compact(slices.Sorted(slices.Values(conf.Origins)))
 	for _, o := range l.conf.Origins {
 		if l.origins == nil {
@@ -118,13 +138,19 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 	if err := l.load(ctx); err != nil {
 		return nil, err
 	}
-	number, limit := window(l.pass.covered, l.conf.PageSize)
+	number, limit := window(l.pass.covered, l.size)
 	page, err := l.conf.Source.Page(ctx, number, limit)
 	if err != nil {
 		return nil, err
 	}
+	for i := range page.Rows {
+		if r := &page.Rows[i]; r.Key == "" {
+			r.Key = r.Chat
+		}
+	}
 	offset := (number - 1) * limit
-	rows, ended, used, err := l.pass.take(offset, limit, l.conf.PageSize, page)
+	probe := l.pass.short != nil && !l.pass.short.more
+	t, err := l.pass.take(offset, limit, l.size, &page, l.looksBehind())
 	if err != nil {
 		l.startOver()
 		return nil, err
@@ -134,28 +160,38 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 		call(l.conf.Hooks.Loose)
 	}
 	b := &Batch{lister: l, flight: &flight{}}
-	if !used {
+	if t.behind && l.caughtLying(t.rows) {
 		l.send(b)
 		return b, nil
 	}
-	if !l.conf.Once && l.updates.page(page) {
+	if !t.used {
+		if t.size > 0 {
+			l.size, l.pass = t.size, pass{}
+		}
+		l.send(b)
+		return b, nil
+	}
+	if t.ended && (probe || len(page.Rows) > 0) {
+		l.ends++
+	}
+	rows, ended := t.rows, t.ended
+	if !l.conf.Once && l.updates.page(&page) {
 		l.startOver()
 		call(l.conf.Hooks.Refuted)
 		l.send(b)
 		return b, nil
 	}
 
-	now := page.Date.Unix()
 	if offset == 0 {
-		l.keepFront(page.Rows, now)
+		l.keepFront(page.Rows, page.past())
 	}
 	if l.fronts > 0 {
 		var met bool
 		rows, met = l.ahead(rows)
 		ended = ended || met
 	}
-	l.choose(b, rows, now)
-	if ended || !l.conf.Once && l.updates.enough(page) {
+	l.choose(b, rows, &page)
+	if ended || !l.conf.Once && l.updates.enough(&page) {
 		b.Done = l.endPass()
 	} else if l.fronts == 0 {
 		l.keepPlace()
@@ -193,8 +229,46 @@ func (l *Lister) ahead(rows []Row) ([]Row, bool) {
 	return rows, false
 }
 
+const (
+	// proofs is how often nothing was found behind a page that was not full until
+	// that is believed of the server, and recheck after how many more such ends it is
+	// looked at again.
+	proofs  = 32
+	recheck = 32
+)
+
+// looksBehind says whether to ask for what follows a page that was not full.
+func (l *Lister) looksBehind() bool {
+	return l.lies || l.ends < proofs || l.ends%recheck == 0
+}
+
+// caughtLying takes the rows that came behind a page which seemed to be the last.
+// Rows that were there before show that it was not; others may have been added
+// since. It reports whether the listing starts over.
+func (l *Lister) caughtLying(rows []Row) bool {
+	if l.lies {
+		return false
+	}
+	if l.conf.Once {
+		l.lies = len(rows) > 1
+	} else {
+		l.lies = slices.ContainsFunc(rows, func(r Row) bool { return r.Updated < l.updates.started-settle })
+	}
+	if !l.lies {
+		return false
+	}
+	call(l.conf.Hooks.Short)
+	if l.conf.Once || l.updates.watermark == 0 {
+		return false
+	}
+	// Listings that seemed to be whole may have missed rows that are older.
+	l.updates.distrust()
+	l.startOver()
+	return true
+}
+
 // choose puts the rows into the batch that have to be named.
-func (l *Lister) choose(b *Batch, rows []Row, now int64) {
+func (l *Lister) choose(b *Batch, rows []Row, page *Page) {
 	if l.conf.Once {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -215,10 +289,7 @@ func (l *Lister) choose(b *Batch, rows []Row, now int64) {
 			}
 			continue
 		}
-		if r.Key == "" {
-			r.Key = r.Chat
-		}
-		name, remember := l.updates.wanted(r, now)
+		name, remember := l.updates.wanted(r, page)
 		if remember != nil {
 			b.flight.remember = append(b.flight.remember, *remember)
 		}
@@ -270,28 +341,41 @@ func (l *Lister) startOver() {
 // send lets the checkpoint follow a batch.
 func (l *Lister) send(b *Batch) {
 	f := b.flight
-	f.rows = len(b.Rows)
+	b.size = len(b.Rows)
+	f.rows = b.size
+	f.out = slices.Repeat([]bool{true}, f.rows)
 	f.acked = f.rows == 0
 	u := &l.updates
 	f.after = &progress{
-		bounds: u.bounds(), swept: u.swept, sweptAt: u.sweptAt, newestFirst: u.newestFirst, place: l.place,
+		bounds: u.bounds(), swept: u.swept, sweptAt: u.sweptAt, newestFirst: u.newestFirst, lies: l.lies, place: l.place,
 	}
+	// What the checkpoint would forget at once need not be kept until then.
+	f.remember = slices.DeleteFunc(f.remember, func(k keyedStamp) bool { return !f.after.needs(k.stamp) })
+	f.remember = slices.Clone(f.remember)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.flights.rows == 0 {
 		l.moved = time.Now()
 	}
 	l.advance(l.flights.add(f))
+	l.saves.due = l.saves.due || b.Done
 }
 
-func (l *Lister) ack(f *flight) {
+// ack takes the acknowledgement of the rows from one to before another.
+func (l *Lister) ack(f *flight, from, to int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !f.acked {
+	for i := from; i < to; i++ {
+		first, done := l.flights.row(f, i)
+		if !first {
+			continue
+		}
 		l.moved = time.Now()
-		l.firsts.acked(f.chats)
+		if f.chats != nil {
+			l.firsts.acked(f.chats[i])
+		}
+		l.advance(done)
 	}
-	l.advance(l.flights.ack(f))
 }
 
 // advance moves the checkpoint. Caller holds mu.

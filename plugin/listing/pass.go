@@ -16,6 +16,11 @@ const (
 	// to follow. That many rows do not move to the front between two requests.
 	maxStale = 20
 
+	// maxFewStale is the same where no page had as many rows as were asked for. The
+	// server may give less in a page, and count its pages by that; the pass starts
+	// over and asks for no more.
+	maxFewStale = 3
+
 	// maxMarks is how many rows are kept to find the place again, and maxSavedMarks
 	// how many of them a checkpoint keeps.
 	maxMarks      = 1000
@@ -48,53 +53,103 @@ type pass struct {
 	loose   bool   // pages are used as they come
 	stale   int    // pages in a row that brought nothing new
 	pages   int    // pages that were used
+	short   *short // the page before, if it was one
+	redo    bool   // what came after a short page did not continue it, so it is read again
+	most    int    // the most rows that a page had
 }
 
-// take uses a page that was asked for at an offset. It returns the rows that were
-// not read before, and whether the list ends here. used is false for a page
-// that can't be joined to the one before; the next window is further to the front
-// then.
-func (p *pass) take(offset, limit, size int, got Page) (rows []Row, ended, used bool, err error) {
+// short is a page with less rows than were asked for. Nothing documented says that
+// it is the last: a server may hide rows after it has counted them, or give less
+// than it is asked for at all.
+type short struct {
+	sure int  // so many rows from the front were read, whatever the server has counted
+	more bool // more was said to follow
+	// stuck says that this was read again because what came after it did not continue
+	// it, and was the same.
+	stuck bool
+}
+
+// taken is what a page has brought.
+type taken struct {
+	rows  []Row // that were not read before
+	ended bool  // the list ends here
+	// used is false for a page that can't be joined to the one before; the next
+	// window is further to the front then.
+	used bool
+	// behind says that the page before could have been the last, and that something
+	// follows all the same.
+	behind bool
+	// size is not 0 if the pages don't fit together, perhaps because the server gives
+	// no more rows than that in a page. The pass starts over.
+	size int
+}
+
+// take uses a page that was asked for at an offset. look says whether to look
+// behind a page that seems to be the last.
+func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error) {
 	known := make(map[mark]struct{}, len(p.marks))
 	for _, m := range p.marks {
 		known[m] = struct{}{}
 	}
+	var t taken
 	joined := offset == 0 || p.loose
 	for i := range got.Rows {
 		if _, ok := known[markOf(&got.Rows[i])]; ok {
 			joined = true
 		} else {
-			rows = append(rows, got.Rows[i])
+			t.rows = append(t.rows, got.Rows[i])
 		}
 	}
-	if !joined {
-		p.stepBack(size)
-		return nil, false, false, nil
+	p.most = max(p.most, len(got.Rows))
+	before, redo := p.short, p.redo
+	p.short, p.redo = nil, false
+	if before != nil {
+		if len(t.rows) == 0 && !got.More && (!before.more || len(got.Rows) == 0) {
+			t.ended, t.used = true, true
+			return t, nil
+		}
+		t.behind = !before.more && len(t.rows) > 0
 	}
+	if !joined {
+		switch {
+		case before != nil && before.stuck, before == nil && p.lost > 0 && p.most < size:
+			t.size = max(p.most, 1)
+		case before == nil:
+			p.stepBack(size)
+		default:
+			// The last row that was read has at least this place.
+			p.covered, p.redo = before.sure, true
+		}
+		return t, nil
+	}
+	t.used = true
 	p.back = 0
 	p.covered = offset + len(got.Rows)
-	if got.More {
-		// A page that is not full may have had rows taken out that count all the
-		// same.
+	full := len(got.Rows) >= limit
+	// That nothing is said to follow is not the end: one account was told of about
+	// 250 talks and of nothing more (chats-api.md, Finding chats). One request behind
+	// a full page shows if that is all.
+	t.ended = !got.More && !full && (!look || len(got.Rows) == 0)
+	if !full && !t.ended {
+		// Rows may have been taken out that count all the same.
+		p.short = &short{sure: p.covered, more: got.More, stuck: redo && len(t.rows) == 0}
 		p.covered = offset + limit
 	}
-	for i := range rows {
-		p.marks = append(p.marks, markOf(&rows[i]))
+	for i := range t.rows {
+		p.marks = append(p.marks, markOf(&t.rows[i]))
 	}
 	if extra := len(p.marks) - maxMarks; extra > 0 {
 		p.marks = slices.Delete(p.marks, 0, extra)
 	}
 	p.pages++
-	if len(rows) > 0 {
+	if len(t.rows) > 0 {
 		p.stale = 0
 	} else if p.stale++; p.stale > maxStale {
-		return nil, false, false, errStale
+		return taken{}, errStale
+	} else if p.stale > maxFewStale && p.most < size {
+		return taken{size: p.most}, nil
 	}
-	// That nothing is said to follow is not the end: one account was told of about
-	// 250 talks and of nothing more (chats-api.md, Finding chats). One request behind
-	// a full page shows if that is all.
-	ended = !got.More && len(got.Rows) < limit
-	return rows, ended, true, nil
+	return t, nil
 }
 
 func (p *pass) stepBack(size int) {

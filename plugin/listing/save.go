@@ -39,6 +39,7 @@ func (l *Lister) load(ctx context.Context) error {
 		if value == nil {
 			continue
 		}
+		l.saves.wrote(name, value)
 		if l.conf.Once {
 			err = l.restoreShard(value)
 		} else {
@@ -79,6 +80,7 @@ func (l *Lister) restore(name string, value []byte) error {
 	u := &l.updates
 	u.watermark, u.swept, u.sweptAt, u.newestFirst = s.watermark, s.swept, s.sweptAt, s.newestFirst
 	u.stamps = maps.Clone(s.stamps)
+	l.lies = s.lies
 	if p := s.place; p != nil {
 		u.started, u.whole, u.newest, u.order = p.started, p.whole, p.newest, p.order
 		// Two pages, as the front has to be read again.
@@ -91,11 +93,14 @@ func (l *Lister) restore(name string, value []byte) error {
 	return nil
 }
 
-// Save writes what was acknowledged since it was last saved. An error of the
-// Store is a [*StoreError]; the next Save tries again.
+// Save writes what was acknowledged since it was last saved, and after a listing
+// also what the Store has lost. An error of the Store is a [*StoreError]; the next Save tries again.
 func (l *Lister) Save(ctx context.Context) error {
 	if l.conf.Store == nil {
 		return nil
+	}
+	if err := l.verify(ctx); err != nil {
+		return err
 	}
 	if l.conf.Once {
 		return l.saveShards(ctx)
@@ -115,11 +120,13 @@ func (l *Lister) Save(ctx context.Context) error {
 		err = l.conf.Store.Save(ctx, l.conf.Name, value)
 	}
 	if err != nil {
+		delete(l.saves.sums, l.conf.Name) // it may have been written all the same
 		l.mu.Lock()
 		l.dirty = true
 		l.mu.Unlock()
 		return &StoreError{err}
 	}
+	l.saves.wrote(l.conf.Name, value)
 	return nil
 }
 
@@ -139,11 +146,13 @@ func (l *Lister) saveShards(ctx context.Context) error {
 			err = l.conf.Store.Save(ctx, l.shardName(n), value)
 		}
 		if err != nil {
+			delete(l.saves.sums, l.shardName(n))
 			l.mu.Lock()
 			l.firsts.dirty[n] = true
 			l.mu.Unlock()
 			return &StoreError{err}
 		}
+		l.saves.wrote(l.shardName(n), value)
 	}
 	return nil
 }

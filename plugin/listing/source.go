@@ -19,12 +19,34 @@ type Page struct {
 	Rows []Row
 	More bool      // the list says that another page follows
 	Date time.Time // the server's time of the answer
+	// Received is our own time of the answer; zero: not known. Either clock may be
+	// wrong by hours.
+	Received time.Time
+}
+
+// past is a time, in s, that is over by either clock.
+func (p *Page) past() int64 {
+	if p.Received.IsZero() {
+		return p.Date.Unix()
+	}
+	return min(p.Date.Unix(), p.Received.Unix())
+}
+
+// fresh says whether a row can still change within the second of its update, by
+// either clock. One from the far future comes from a clock that means nothing.
+func (p *Page) fresh(updated int64) bool {
+	for _, now := range []time.Time{p.Date, p.Received} {
+		if !now.IsZero() && updated > now.Unix()-unsure && updated < now.Unix()+settle {
+			return true
+		}
+	}
+	return false
 }
 
 // Row is a row of the list.
 type Row struct {
-	// Key is what the row is known by, and unique in the list. A row without one
-	// is not told from others like it.
+	// Key is what the row is known by, and unique in the list; "" if it has nothing
+	// of the kind but its chat.
 	Key string
 	// Chat is the chat that the row names; "" if it names none.
 	Chat string

@@ -2,10 +2,13 @@
 
 package listing
 
-import "math"
+import (
+	"maps"
+	"math"
+)
 
 const (
-	// settle is how far, in s, the watermark stays behind the server's clock. A row
+	// settle is how far, in s, the watermark stays behind the clock. A row
 	// can become visible that much later than its update says: because it was
 	// written in a long transaction, is read from a copy of the database, or because
 	// the server has several clocks.
@@ -48,9 +51,9 @@ type updates struct {
 
 	// Of the listing that is under way:
 	round   int
-	started int64 // the server's time of its first answer; 0 before
+	started int64 // the time of its first answer; 0 before
 	whole   bool  // it reads to the end
-	newest  int64 // the latest update in it
+	newest  int64 // the latest update in it that is not in the future
 	order   order
 	named   named
 }
@@ -64,14 +67,16 @@ func (u *updates) begin() {
 // page looks at a page as a whole, before its rows. It reports whether the order
 // turned out to be another one than it was taken for; the listing has to start
 // over then.
-func (u *updates) page(got Page) (refuted bool) {
-	now := got.Date.Unix()
+func (u *updates) page(got *Page) (refuted bool) {
+	now := got.past()
 	if u.started == 0 {
 		u.started = now
 		u.whole = !u.newestFirst || now-u.sweptAt >= sweepEvery || now < u.sweptAt
 	}
 	for i := range got.Rows {
-		u.newest = max(u.newest, got.Rows[i].Updated)
+		if at := got.Rows[i].Updated; at <= now {
+			u.newest = max(u.newest, at)
+		}
 	}
 	u.order.look(got.Rows, u.started-settle)
 	if u.newestFirst && u.order.Broken {
@@ -83,7 +88,7 @@ func (u *updates) page(got Page) (refuted bool) {
 }
 
 // enough says whether nothing of interest follows a page.
-func (u *updates) enough(got Page) bool {
+func (u *updates) enough(got *Page) bool {
 	if u.whole {
 		return false
 	}
@@ -97,7 +102,7 @@ func (u *updates) enough(got Page) bool {
 
 // wanted reports whether a row has to be named, and what to remember of it when
 // that is acknowledged; nil if nothing.
-func (u *updates) wanted(r *Row, now int64) (name bool, remember *keyedStamp) {
+func (u *updates) wanted(r *Row, got *Page) (name bool, remember *keyedStamp) {
 	if r.Updated == 0 {
 		// Nobody can tell if it changed.
 		return u.named.add(r.Chat, math.MaxInt64), nil
@@ -106,19 +111,14 @@ func (u *updates) wanted(r *Row, now int64) (name bool, remember *keyedStamp) {
 		return false, nil
 	}
 	if old, ok := u.stamps[r.Key]; ok {
-		if old.Updated > r.Updated {
-			return false, nil // an old copy
+		if old.Updated > r.Updated && old.Updated <= got.past() {
+			return false, nil // an old copy; from the future a row can only come back
 		}
 		if old.Updated == r.Updated && (!old.Unsure || old.round == u.round) {
 			return false, nil
 		}
 	}
-	s := stamp{
-		Updated: r.Updated,
-		// One from the far future comes from a clock that means nothing.
-		Unsure: r.Updated > now-unsure && r.Updated < now+settle,
-		round:  u.round,
-	}
+	s := stamp{Updated: r.Updated, Unsure: got.fresh(r.Updated), round: u.round}
 	u.stamps[r.Key] = s
 	return u.named.add(r.Chat, r.Updated), &keyedStamp{r.Key, s}
 }
@@ -134,17 +134,25 @@ type bounds struct {
 	round int
 }
 
+// The watermark trails the latest update as well as the clock, which need not be
+// the one that the updates are made by: one that is an hour ahead would cover what
+// appears late.
 func (u *updates) bounds() bounds {
-	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started-settle)), u.round}
+	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started)-settle), u.round}
+}
+
+// distrust takes back all that was said to be complete.
+func (u *updates) distrust() {
+	u.watermark, u.swept, u.sweptAt, u.newestFirst = 0, 0, 0, false
+}
+
+func (b bounds) needs(s stamp) bool {
+	return s.Updated >= b.watermark && (s.Updated >= b.floor || s.round != b.round)
 }
 
 // prune forgets stamps that are not needed any more.
 func (b bounds) prune(stamps map[string]stamp) {
-	for key, s := range stamps {
-		if s.Updated < b.watermark || s.Updated < b.floor && s.round == b.round {
-			delete(stamps, key)
-		}
-	}
+	maps.DeleteFunc(stamps, func(_ string, s stamp) bool { return !b.needs(s) })
 }
 
 // end moves the watermark, as all of the listing has been named.
