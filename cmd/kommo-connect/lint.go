@@ -20,19 +20,20 @@ import (
 // configs are the configurations that a command line names. They are read when
 // they are first asked for: by then the engine has read the files of variables.
 type configs struct {
-	paths []string
+	args []string
+
 	once  sync.Once
-	texts map[string]string
-	unset []string
+	paths []string
+	texts map[string]string // by path
+	unset []string          // variables
 
 	caches, rateLimits []string // labels
 	known              bool     // whether those are all that there can be
 }
 
-func newConfigs(args []string) *configs { return &configs{paths: namedFiles(args)} }
-
 func (c *configs) load() *configs {
 	c.once.Do(func() {
+		c.paths = namedFiles(c.args)
 		c.texts, c.unset = readConfigs(c.paths)
 		c.known = true
 		for path, text := range c.texts {
@@ -59,7 +60,7 @@ func (c *configs) load() *configs {
 // that its cases set.
 func (c *configs) tell(command string) {
 	info := lintinfo.Info{VariablesSet: func() bool {
-		return command != "test" && len(c.paths) > 0 && len(c.load().unset) == 0
+		return command != "test" && len(c.load().paths) > 0 && len(c.unset) == 0
 	}}
 	if command == "lint" {
 		info.HasCache = func(label string) bool { return !c.load().known || slices.Contains(c.caches, label) }
@@ -79,7 +80,7 @@ func (c *configs) lintTypes(out io.Writer) (found bool) {
 	}
 	walker := schema().NewStreamConfigWalker()
 	for _, path := range c.load().paths {
-		if filepath.Ext(path) == ".md" {
+		if filepath.Ext(path) == ".md" || strings.HasPrefix(c.texts[path], "# BENTHOS LINT DISABLE") {
 			continue
 		}
 		_ = walker.WalkComponentsYAML([]byte(c.texts[path]), func(component *service.WalkedComponent) error {

@@ -29,7 +29,7 @@ func main() {
 	if len(os.Args) > 1 {
 		command = os.Args[1]
 	}
-	named := newConfigs(os.Args[1:])
+	named := &configs{args: os.Args[1:]}
 	named.tell(command)
 
 	code, err := service.RunCLIToCode(
