@@ -387,6 +387,15 @@ func TestHistory_AChannelThatIsNotRegistered(t *testing.T) {
 	}
 }
 
+// What a server says to http:// on its port for https://.
+func TestHistory_HTTPToAPortWithTLS(t *testing.T) {
+	for _, body := range []string{"<html><h1>The plain HTTP request was sent to HTTPS port</h1>", "Client sent an HTTP request to an HTTPS server.\n"} {
+		c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 400, body), nil })
+		_, err := c.History(t.Context(), testChat, 0, 50)
+		assert.ErrorContains(t, err, "check base_url, which should begin with https://")
+	}
+}
+
 func TestHistory_A408IsNoRejection(t *testing.T) {
 	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 408, ""), nil },
 		apicall.Config{MaxAttempts: 1})
