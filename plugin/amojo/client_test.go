@@ -342,6 +342,27 @@ func TestHistory_AWrongDateSpoilsNothing(t *testing.T) {
 	}
 }
 
+// A second try that fails in another way shows nothing of the Date.
+func TestHistory_ADateThatWasNotTriedIsNotBelieved(t *testing.T) {
+	asked := 0
+	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+		switch asked++; asked {
+		case 1:
+			return reply(r, 403, "", "Date", "Thu, 01 Jan 1970 00:00:00 GMT"), nil
+		case 2:
+			return reply(r, 500, ""), nil
+		}
+		signed, err := time.Parse(time.RFC1123Z, r.Header.Get("Date"))
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now(), signed, time.Minute)
+		return reply(r, 204, ""), nil
+	}, apicall.Config{MaxAttempts: 1})
+	_, err := c.History(t.Context(), testChat, 0, 50)
+	require.ErrorContains(t, err, "status 500")
+	_, err = c.History(t.Context(), testChat, 0, 50)
+	require.NoError(t, err)
+}
+
 // The local clock is an hour off, is corrected by the Date, and is then set right,
 // while the server's Date has become wrong or is gone.
 func TestHistory_ALocalClockThatIsSetRight(t *testing.T) {
