@@ -342,6 +342,27 @@ func TestHistory_AWrongDateSpoilsNothing(t *testing.T) {
 	}
 }
 
+// A second try that fails in another way shows nothing of the Date.
+func TestHistory_ADateThatWasNotTriedIsNotBelieved(t *testing.T) {
+	asked := 0
+	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+		switch asked++; asked {
+		case 1:
+			return reply(r, 403, "", "Date", "Thu, 01 Jan 1970 00:00:00 GMT"), nil
+		case 2:
+			return reply(r, 500, ""), nil
+		}
+		signed, err := time.Parse(time.RFC1123Z, r.Header.Get("Date"))
+		require.NoError(t, err)
+		assert.WithinDuration(t, time.Now(), signed, time.Minute)
+		return reply(r, 204, ""), nil
+	}, apicall.Config{MaxAttempts: 1})
+	_, err := c.History(t.Context(), testChat, 0, 50)
+	require.ErrorContains(t, err, "status 500")
+	_, err = c.History(t.Context(), testChat, 0, 50)
+	require.NoError(t, err)
+}
+
 // The local clock is an hour off, is corrected by the Date, and is then set right,
 // while the server's Date has become wrong or is gone.
 func TestHistory_ALocalClockThatIsSetRight(t *testing.T) {
@@ -384,6 +405,15 @@ func TestHistory_AChannelThatIsNotRegistered(t *testing.T) {
 		assert.Equal(t, !known, strings.Contains(err.Error(), "check scope_id and base_url"))
 		assert.Equal(t, known, strings.Contains(err.Error(), "check that the chat's id is its id in the Chats API"))
 		body = `{"error_code":404,"error_type":"NOT_FOUND"}`
+	}
+}
+
+// What a server says to http:// on its port for https://.
+func TestHistory_HTTPToAPortWithTLS(t *testing.T) {
+	for _, body := range []string{"<html><h1>The plain HTTP request was sent to HTTPS port</h1>", "Client sent an HTTP request to an HTTPS server.\n"} {
+		c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) { return reply(r, 400, body), nil })
+		_, err := c.History(t.Context(), testChat, 0, 50)
+		assert.ErrorContains(t, err, "check base_url, which should begin with https://")
 	}
 }
 

@@ -130,7 +130,7 @@ func (e *Error) Error() string {
 			" check scope_id and base_url, and that the channel's connect call was made for this account"
 	case e.Err.Status == http.StatusPaymentRequired:
 		return text + ": check that the account is paid for"
-	case e.Err.Status == http.StatusBadRequest && e.Err.HTML:
+	case e.Err.Status == http.StatusBadRequest && e.Err.Foreign:
 		// nginx: "The plain HTTP request was sent to HTTPS port".
 		return text + ": something before the API answers: check base_url, which should begin with https://, and proxy_url"
 	}

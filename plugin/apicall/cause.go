@@ -83,7 +83,7 @@ func (e *NoAnswerError) advice() string {
 	case strings.Contains(text, "Proxy Authentication Required"):
 		return "the proxy wants a user and password: put them into proxy_url"
 	case strings.Contains(text, "proxyconnect"), strings.Contains(text, "socks connect"):
-		return "the proxy can't be used: check proxy_url and the network"
+		return "the proxy can't be used: check " + field + ", proxy_url and the network"
 	}
 	return "check " + field + ", proxy_url and the network"
 }

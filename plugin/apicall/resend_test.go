@@ -4,10 +4,12 @@ package apicall
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -27,13 +29,16 @@ func TestGet_ResentRequestsCount(t *testing.T) {
 	}))
 	defer server.Close()
 
-	var granted, told atomic.Int64
+	var granted, told, asked atomic.Int64
 	transport, err := NewTransport("", nil)
 	require.NoError(t, err)
 	defer transport.CloseIdleConnections()
 	call := New(Config{
 		HTTP: &http.Client{Transport: transport},
 		Limiter: NewLimiter(LimiterConfig{Shared: func(context.Context) (time.Duration, error) {
+			if asked.Add(1)%3 == 0 {
+				return 0, errors.New("the store is gone") // costs a retry, grants nothing
+			}
 			granted.Add(1)
 			return 0, nil
 		}}),
@@ -49,4 +54,18 @@ func TestGet_ResentRequestsCount(t *testing.T) {
 	assert.Greater(t, seen.Load(), int64(20), "the server did break connections")
 	assert.Equal(t, seen.Load(), granted.Load(), "granted")
 	assert.Equal(t, seen.Load(), told.Load(), "told")
+}
+
+// A repetition whose permission can't be had any more is sent all the same by
+// net/http, so the next request comes later.
+func TestLimiter_Owes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(LimiterConfig{RequestsPerSecond: 1})
+		start := time.Now()
+		require.NoError(t, l.Wait(t.Context()))
+		l.owe()
+		require.NoError(t, l.Wait(t.Context()))
+		assert.Equal(t, 2*time.Second, time.Since(start))
+		NewLimiter(LimiterConfig{}).owe() // without a limit there is nothing to owe
+	})
 }

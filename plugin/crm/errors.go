@@ -44,7 +44,7 @@ func (e *RefusedError) Error() string {
 	case e.Err.Status == http.StatusNotFound:
 		return text + ": check that api_url is the account's address, as in https://example.kommo.com"
 	}
-	if e.Err.Status == http.StatusBadRequest && e.Err.HTML {
+	if e.Err.Status == http.StatusBadRequest && e.Err.Foreign {
 		// nginx: "The plain HTTP request was sent to HTTPS port".
 		return text + ": something before the API answers: check api_url, which should begin with https://, and proxy_url"
 	}

@@ -126,12 +126,6 @@ func DecodePage(body []byte, embedded string) (Page, error) {
 	return page, nil
 }
 
-// skipped is a value that is read over.
-type skipped struct{}
-
-// UnmarshalJSON never fails.
-func (*skipped) UnmarshalJSON([]byte) error { return nil }
-
 // member returns the value of an object's last member of this name, without a
 // copy; nil without one, and of anything but an object. text is valid JSON without
 // space around it.
@@ -139,49 +133,85 @@ func member(text []byte, name string) (value []byte) {
 	if len(text) == 0 || text[0] != '{' {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(text))
-	if _, err := d.Token(); err != nil {
-		return nil
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil
-		}
-		begin := d.InputOffset()
-		if d.Decode(&skipped{}) != nil {
-			return nil
-		}
-		if key == name {
-			value = bytes.TrimLeft(text[begin:d.InputOffset()], ": \t\r\n")
+	for i := next(text, 1); text[i] != '}'; i = next(text, i) {
+		key := text[i:end(text, i)]
+		i = next(text, i+len(key))
+		found := text[i:end(text, i)]
+		i += len(found)
+		if isKey(key, name) {
+			value = found
 		}
 	}
 	return value
 }
 
+func isKey(quoted []byte, name string) bool {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1:len(quoted)-1]) == name
+	}
+	var key string
+	return json.Unmarshal(quoted, &key) == nil && key == name
+}
+
 // rows returns the entries of an array, or false if there are too many. list is as
-// the text of member, or null.
+// the text of member.
 func rows(list []byte) (entries []Entry, ok bool) {
 	if list[0] != '[' {
 		return nil, true
 	}
-	d := json.NewDecoder(bytes.NewReader(list))
-	if _, err := d.Token(); err != nil {
-		return nil, true
-	}
-	for d.More() {
+	for i := next(list, 1); list[i] != ']'; i = next(list, i) {
 		if len(entries) == MaxRows {
 			return nil, false
 		}
-		begin := d.InputOffset()
-		if d.Decode(&skipped{}) != nil {
-			return nil, true // not of valid JSON
-		}
-		raw := bytes.TrimLeft(list[begin:d.InputOffset()], ", \t\r\n")
+		raw := list[i:end(list, i)]
+		i += len(raw)
 		// A copy: one row may be kept for long after its page.
 		entries = append(entries, newEntry(bytes.Clone(raw)))
 	}
 	return entries, true
+}
+
+// next returns where the next key, value or closing bracket begins, in valid JSON.
+func next(text []byte, i int) int {
+	for {
+		switch text[i] {
+		case ' ', '\t', '\n', '\r', ',', ':':
+			i++
+		default:
+			return i
+		}
+	}
+}
+
+// end returns the index after the value that begins at i, in valid JSON.
+func end(text []byte, i int) int {
+	for depth := 0; i < len(text); {
+		switch text[i] {
+		case '"':
+			for i++; text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+			i++
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		case ',', ':', ' ', '\t', '\n', '\r':
+			i++
+		default:
+			for i < len(text) && bytes.IndexByte([]byte(`,}] 	`+"\n\r"), text[i]) < 0 {
+				i++
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return i
 }
 
 func emptyArray(raw []byte) bool {

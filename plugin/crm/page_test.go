@@ -61,7 +61,7 @@ func TestDecodePage_Lists(t *testing.T) {
 		`[]`:                                    "it is not a JSON object, or breaks off",
 		``:                                      "it is empty",
 		`{"_embedded":{"talks":[`:               "it is not a JSON object, or breaks off",
-		"\ufeff{\"_embedded\":{\"talks\":[]}}":   "",
+		"\ufeff{\"_embedded\":{\"talks\":[]}}":  "",
 		`{"_embedded":{"talks":5,"talks":[]}}`:  "",
 		`{"_embedded":{"talks":[1],"talks":1}}`: "want an array _embedded.talks",
 		`{"_Embedded":{"talks":[]}}`:            "want an object _embedded",
@@ -78,6 +78,19 @@ func TestDecodePage_Lists(t *testing.T) {
 		require.ErrorIs(t, err, apicall.ErrBrokenBody, body)
 		assert.ErrorContains(t, err, want, body)
 		assert.NotContains(t, err.Error(), "private")
+	}
+}
+
+// member against encoding/json, which keeps the last of equal keys too.
+func TestMember(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{}`, `{ }`, `{"a":1}`, `{"b":1}`, `{"a":1,"a":[2]}`, ` {"a" : "x}\\\"" , "b" : {"a":3} } `, `{"b":[1,"]",{"a":2}],"a":null}`, `{"\u0061":true}`,
+		`{"a\"":1,"a":-1.5e3}`, `{"":0,"a":{}}`, `{"x":"\\","a":"\\"}`, `[{"a":1}]`, `"a"`, `5`, `null`,
+	} {
+		var all map[string]json.RawMessage
+		_ = json.Unmarshal([]byte(text), &all)
+		assert.Equal(t, string(all["a"]), string(member(bytes.TrimSpace([]byte(text)), "a")), text)
 	}
 }
 
@@ -175,6 +188,15 @@ func FuzzDecodePage(f *testing.F) {
 			return
 		}
 		require.True(t, json.Valid(bytes.TrimPrefix(body, []byte("\ufeff"))))
+		var want struct {
+			Embedded map[string][]json.RawMessage `json:"_embedded"`
+		}
+		if json.Unmarshal(body, &want) == nil && bytes.Count(bytes.ToLower(body), []byte("_embedded")) == 1 {
+			require.Len(t, page.Entries, len(want.Embedded["talks"]))
+			for i, e := range page.Entries {
+				require.Equal(t, string(want.Embedded["talks"][i]), string(e.Raw))
+			}
+		}
 		for _, e := range page.Entries {
 			require.True(t, bytes.Contains(body, e.Raw), "byte for byte")
 			require.True(t, json.Valid(e.Raw), "a whole value")
