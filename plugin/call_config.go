@@ -70,6 +70,10 @@ func networkFields() []*service.ConfigField {
 	}
 }
 
+// newTransport makes the transport; the simulation puts one without a network in
+// its place.
+var newTransport = apicall.NewTransport
+
 // callConfig is how an API is called.
 type callConfig struct {
 	requestsPerSecond float64
@@ -115,7 +119,7 @@ func (c *callConfig) finishCall(r *fieldReader, mgr *service.Resources, parallel
 	if r.err != nil {
 		return r.err
 	}
-	transport, err := apicall.NewTransport(proxy, custom)
+	transport, err := newTransport(proxy, custom)
 	if err != nil {
 		return fmt.Errorf("%s: %w", fieldProxyURL, err)
 	}
