@@ -343,7 +343,7 @@ func (a *simAPI) decide(p *simProcess, c *simChat, r *rand.Rand, req *http.Reque
 		}
 	}
 	if c == nil {
-		return simAnswer{status: 403, kind: "application/json"}
+		return simAnswer{status: 204}
 	}
 	switch c.failing(now) {
 	case simOthers:

@@ -207,7 +207,10 @@ func (c *simChat) setup(r *rand.Rand) {
 	if w.on.has(simLong) && chance(r, 50) {
 		n = r.IntN(20 * size)
 	}
-	n = min(n, 300)
+	if n = min(n, 300); c.w.on.has(simUnknown) && c.n == 1 {
+		// An id that no chat has looks like a chat without messages.
+		return
+	}
 	// What was there before, oldest first.
 	at := make([]int64, n)
 	ms := w.serverMs(0)

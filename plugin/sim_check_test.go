@@ -221,7 +221,8 @@ func (w *simWorld) checkRate() {
 			for _, pause := range pauses {
 				// A date says only whole seconds.
 				if sent.at > pause.from && sent.at < min(pause.to, pause.from+obeyedPause)-2*time.Millisecond {
-					w.violated(4, "a request at %s, though the server had asked at %s for a pause of %s", sent.at, pause.from, pause.to-pause.from)
+					w.violated(4, "a request at %s, though the server had asked at %s for a pause of %s (%s)", sent.at, pause.from, pause.to-pause.from,
+						[...]string{"Retry-After", "Retry-After as a date", "retry_after in the body", "both", "503 with Retry-After", "", "a year", "the year 9999", "a body of years"}[w.api.hint])
 					return
 				}
 			}
@@ -295,7 +296,11 @@ func (w *simWorld) checkGauges(p *simProcess) {
 
 // settling is how long what fails takes at most to fail once, from the calm on.
 func (w *simWorld) settling() time.Duration {
-	return w.api.asides + 2*time.Minute + 8*w.cfg.timeout + 6*w.cfg.maxBackoff
+	left := w.api.asides
+	for _, pause := range w.api.pauses {
+		left = max(left, pause.to-w.calmAt)
+	}
+	return left + 30*time.Second + 2*w.cfg.timeout + 4*w.cfg.maxBackoff
 }
 
 // bound is how long after the calm began all that is required must have come.
@@ -306,7 +311,11 @@ func (w *simWorld) bound() time.Duration {
 		n := float64(len(chat.items))
 		requests += 8 + 3*n/float64(c.pageSize-1) + 4*math.Log2(n+2)
 		messages += len(chat.items)
-		if chat.lasting() {
+		switch {
+		case !chat.lasting():
+		case chat.kind == simOthers:
+			requests += 2
+		default:
 			failing++
 			requests += 20
 		}

@@ -71,6 +71,8 @@ const (
 	simSharedLimit        // a rate_limit resource that fails at times
 	simLongID             // a chat id of 140 bytes
 	simPatience           // the calm lasts for many polls
+	simUnknown            // one of the chats does not exist
+	simSpaces             // names have spaces around them
 	simIngredients
 )
 
@@ -92,7 +94,7 @@ var simNames = [simIngredients]struct {
 	simOlder: {"older", 6}, simSlowOutput: {"slowoutput", 25}, simPartial: {"partial", 25}, simWhole: {"whole", 20}, simStubborn: {"stubborn", 30},
 	simBatching: {"batching", 15}, simQueueIn: {"queue", 20}, simQueueEnds: {"queueends", 40}, simKills: {"kills", 50}, simStops: {"stops", 25},
 	simLatest: {"latest", 10}, simSince: {"since", 10}, simOnePass: {"onepass", 30}, simNoCache: {"nocache", 6},
-	simSharedLimit: {"sharedlimit", 6}, simLongID: {"longid", 5}, simPatience: {"patience", 8},
+	simSharedLimit: {"sharedlimit", 6}, simLongID: {"longid", 5}, simPatience: {"patience", 8}, simUnknown: {"unknown", 10}, simSpaces: {"spaces", 10},
 }
 
 func simSetOf(list string) simSet {

@@ -140,6 +140,11 @@ func (w *simWorld) start() *simProcess {
 	if p.stream, err = b.Build(); err != nil {
 		panic(err)
 	}
+	// Resources are made when they are first asked for, under a lock: nobody waits for
+	// that in virtual time.
+	res := p.stream.Resources()
+	_ = res.AccessCache(context.Background(), "progress", func(service.Cache) {})
+	_ = res.AccessRateLimit(context.Background(), "shared", func(service.RateLimit) {})
 	go func() {
 		defer close(p.done)
 		err := p.stream.Run(context.Background())

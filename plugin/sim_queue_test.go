@@ -24,7 +24,7 @@ type simQueue struct {
 // simName is a message that names a chat.
 type simName struct {
 	q     *simQueue
-	c     *simChat // nil: no chat of ours
+	c     *simChat
 	text  string
 	due   time.Duration
 	out   *simProcess // has it now
@@ -45,11 +45,8 @@ func (w *simWorld) setupQueue() {
 			q.names = append(q.names, &simName{q: q, c: c, text: c.id, due: oneOf(r, 0, between(r, 0, w.cfg.chaos))})
 		}
 	}
-	if chance(r, 20) {
-		q.names = append(q.names, &simName{q: q, text: "00000000-dead-4000-8000-000000000000", due: between(r, 0, w.cfg.chaos)})
-	}
 	for _, n := range q.names {
-		if chance(r, 15) {
+		if chance(r, 15) && w.on.has(simSpaces) {
 			n.text = oneOf(r, " ", "\n") + n.text + oneOf(r, " ", "\r\n")
 		}
 		if q.ends {
@@ -180,7 +177,5 @@ func (n *simName) answered(p *simProcess, err error) {
 	w.note("named done", n.c, n.tries, 0, "")
 	n.done, n.out = true, nil
 	n.q.ring()
-	if n.c != nil {
-		w.checkRead(n.c, n.outAt, "its name in chats_input was acknowledged")
-	}
+	w.checkRead(n.c, n.outAt, "its name in chats_input was acknowledged")
 }
