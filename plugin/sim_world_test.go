@@ -54,6 +54,8 @@ type simWorld struct {
 	calmAt time.Duration
 	log    simLog
 	broken []string // promises
+
+	brokenChat int // the chat that the first of them speaks of; 0: none
 }
 
 func newSimWorld(seed uint64, on simSet) *simWorld {
@@ -106,6 +108,9 @@ func oneOf[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 func (w *simWorld) violated(promise int, format string, args ...any) {
 	text := fmt.Sprintf("promise %d: ", promise) + fmt.Sprintf(format, args...)
 	w.note("BROKEN", nil, 0, 0, text)
+	if len(w.broken) == 0 {
+		_, _ = fmt.Sscanf(text[strings.Index(text+"chat ", "chat "):], "chat %d", &w.brokenChat)
+	}
 	if len(w.broken) < 20 {
 		w.broken = append(w.broken, fmt.Sprintf("%s at %s", text, w.now()))
 	}
