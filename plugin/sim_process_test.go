@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -48,7 +48,6 @@ type simLine struct {
 // simProcesses are all processes of all runs, by the host that they ask.
 var (
 	simProcesses sync.Map
-	simRuns      atomic.Int64
 )
 
 func simProcessAt(host string) *simProcess {
@@ -119,7 +118,7 @@ func (w *simWorld) start() *simProcess {
 		w: w, n: len(w.procs) + 1, done: make(chan struct{}), began: w.now(),
 		flights: map[*simChat][]*simFlight{}, loaded: map[*simChat]simKnown{}, gauges: map[string]int64{},
 	}
-	p.host = fmt.Sprintf("p%d.run%d.invalid", p.n, simRuns.Add(1))
+	p.host = fmt.Sprintf("p%d.seed%d.invalid", p.n, w.seed)
 	simProcesses.Store(p.host, p)
 	w.mu.Lock()
 	w.procs = append(w.procs, p)
@@ -155,6 +154,7 @@ func (w *simWorld) start() *simProcess {
 			w.note("ended", nil, p.n, 0, fmt.Sprint(err))
 		}
 	}()
+	synctest.Wait() // a stream that does not run yet can't be stopped
 	return p
 }
 
@@ -189,18 +189,9 @@ func (p *simProcess) kill() {
 		return
 	}
 	w.note("kill", nil, p.n, 0, "")
-	w.store.kill(p)
 	p.checkSaved(w.now() - w.cfg.interval - saveSlack)
-	p.gone = true
-	for _, c := range w.chats {
-		c.asking = false
-	}
+	p.vanish()
 	w.mu.Unlock()
-	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		_ = p.stream.Stop(ctx)
-	}()
 }
 
 // stopPatience is how long a clean stop may take: the output may be slow.
@@ -214,7 +205,6 @@ func (p *simProcess) stop() {
 	w.note("stop", nil, p.n, 0, "")
 	w.mu.Unlock()
 	err := p.stream.StopWithin(stopPatience)
-	<-p.done
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if p.gone {
@@ -227,11 +217,31 @@ func (p *simProcess) stop() {
 	if err == nil {
 		p.checkSaved(w.now())
 	}
-	w.store.kill(p) // what it still writes reaches nobody
+	p.vanish()
+}
+
+// vanish lets nothing that the process still does reach anybody. Caller holds mu.
+func (p *simProcess) vanish() {
+	w := p.w
+	if p.gone {
+		return
+	}
+	w.store.kill(p)
 	p.gone = true
 	for _, c := range w.chats {
 		c.asking = false
 	}
+	go func() {
+		for range 100 {
+			if p.ended() {
+				return
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+			_ = p.stream.Stop(ctx)
+			cancel()
+			time.Sleep(time.Second)
+		}
+	}()
 }
 
 // arrives takes a message that reached the output. Caller holds mu.

@@ -27,6 +27,7 @@ func simulate(t *testing.T, seed uint64, on simSet) simResult {
 	var took time.Duration
 	synctest.Test(t, func(*testing.T) {
 		w = newSimWorld(seed, on)
+		simNow.Store(w)
 		before := runtime.NumGoroutine()
 		w.run()
 		for _, p := range w.procs {
@@ -127,11 +128,7 @@ func (w *simWorld) endOf(p *simProcess) {
 		}
 		p.checkSaved(w.now())
 	}
-	w.store.kill(p)
-	p.gone = true
-	for _, c := range w.chats {
-		c.asking = false
-	}
+	p.vanish()
 }
 
 // beCalm ends the chaos: nothing changes any more, and nothing fails but what fails

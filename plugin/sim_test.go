@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -30,6 +31,7 @@ import (
 //	KOMMO_SIM_FROM=n       from this seed on
 //	KOMMO_SIM_WORKERS=n    processes side by side; as many as there are cores
 //	KOMMO_SIM_FAILURES=n   stop after so many
+//	KOMMO_SIM_PATIENCE=1m  how long a run may take
 //	KOMMO_SIM_TWICE=1      each run twice, to see whether it repeats itself
 //	KOMMO_SIM_WITHOUT=a,b  without these ingredients; _ONLY: with these alone; _WITH: with these in each
 //
@@ -62,6 +64,9 @@ func simEnv[T any](name string, absent T, parse func(string) (T, error)) T {
 
 func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
 
+// simNow is the run of this process that goes on.
+var simNow atomic.Pointer[simWorld]
+
 // simulateOne makes one run, in a process of its own as all are, and shows it.
 func simulateOne(t *testing.T) {
 	seed := simEnv("KOMMO_SIM_SEED", 0, parseSeed)
@@ -84,12 +89,12 @@ func simWorker(ctx context.Context, what string) *exec.Cmd {
 
 // simTally sums up what the workers report.
 type simTally struct {
-	mu                      sync.Mutex
-	runs, failed, requests  int
-	events, differ, loosely int
-	cpu                     time.Duration
-	kinds                   map[string]*simKindOf
-	reports                 []string
+	mu                               sync.Mutex
+	runs, failed, requests           int
+	events, differ, loosely, verdict int
+	cpu                              time.Duration
+	kinds                            map[string]*simKindOf
+	reports                          []string
 }
 
 // simKindOf are failures that read alike.
@@ -144,7 +149,7 @@ func simulateMany(t *testing.T) {
 		tally.runs, from, time.Since(began).Round(time.Second), float64(tally.cpu.Microseconds())/1000/float64(max(tally.runs, 1)),
 		tally.requests/max(tally.runs, 1), tally.events/max(tally.runs, 1), tally.failed)
 	if os.Getenv("KOMMO_SIM_TWICE") != "" {
-		t.Logf("made twice: %d of %d came out otherwise, %d of them in more than the order within an instant", tally.differ, tally.runs, tally.loosely)
+		t.Logf("made twice: %d of %d came out otherwise, %d of them in more than the order within an instant, %d with another verdict", tally.differ, tally.runs, tally.loosely, tally.verdict)
 	}
 	kinds := make([]string, 0, len(tally.kinds))
 	for k := range tally.kinds {
@@ -179,10 +184,11 @@ func (s *simTally) read(pipe interface{ Read([]byte) (int, error) }, full func()
 		case "@begin":
 			last, report = rest, nil
 		case "@done":
-			var requests, events, differ, loosely int
+			var requests, events, differ, loosely, verdict int
 			var cpu int64
-			_, _ = fmt.Sscan(rest, &requests, &events, &cpu, &differ, &loosely)
+			_, _ = fmt.Sscan(rest, &requests, &events, &cpu, &differ, &loosely, &verdict)
 			s.runs, s.requests, s.events = s.runs+1, s.requests+requests, s.events+events
+			s.verdict += verdict
 			s.differ, s.loosely, s.cpu = s.differ+differ, s.loosely+loosely, s.cpu+time.Duration(cpu)
 		case "@broken":
 			s.failed++
@@ -224,9 +230,13 @@ func simWork(t *testing.T) {
 	var show string
 	_, _ = fmt.Sscan(os.Getenv("KOMMO_SIM_WORKER"), &seed, &step, &share, &ms, &show)
 	debug.SetGCPercent(-1)
+	patience := simEnv("KOMMO_SIM_PATIENCE", time.Minute, time.ParseDuration)
 	watch := time.AfterFunc(time.Hour, func() {
 		debug.SetTraceback("all")
-		panic("a run takes more than two minutes: somebody waits for a lock whose holder sleeps, or spins")
+		if w := simNow.Load(); w != nil {
+			fmt.Fprintf(os.Stderr, "ingredients: %s\n%s\n", w.on, w.tail(simEnv("KOMMO_SIM_TAIL", 30, strconv.Atoi), 0)) // with no lock: who holds it may never let go
+		}
+		panic("a run takes too long: somebody waits for a lock whose holder sleeps, or spins")
 	})
 	defer watch.Stop()
 	explained := map[string]bool{}
@@ -235,15 +245,16 @@ func simWork(t *testing.T) {
 			runtime.GC()
 		}
 		fmt.Println("@begin", seed)
-		watch.Reset(2 * time.Minute)
+		watch.Reset(patience)
 		start := time.Now()
 		on := ingredientsOf(seed)
 		r := simSeeded(t, seed, on)
 		took := time.Since(start)
-		differ, loosely := 0, 0
+		differ, loosely, verdict := 0, 0, 0
 		if os.Getenv("KOMMO_SIM_TWICE") != "" {
 			again := simSeeded(t, seed, on)
 			differ, loosely = btoi(again.exact != r.exact), btoi(again.loose != r.loose)
+			verdict = btoi(kindOf(again) != kindOf(r))
 			if differ > 0 && show != "" {
 				fmt.Println(firstDifference(r.w, again.w))
 			}
@@ -263,9 +274,18 @@ func simWork(t *testing.T) {
 			fmt.Println(r.w.tail(simEnv("KOMMO_SIM_TAIL", 400, strconv.Atoi), simEnv("KOMMO_SIM_CHAT", 0, strconv.Atoi)))
 			fmt.Printf("seed %d: %d requests, %d events, %s of virtual time, %s, hash %016x\n", seed, len(r.w.api.ledger), len(r.w.log.events), r.took, took, r.exact)
 		}
-		fmt.Println("@done", len(r.w.api.ledger), len(r.w.log.events), int64(took), differ, loosely)
+		fmt.Println("@done", len(r.w.api.ledger), len(r.w.log.events), int64(took), differ, loosely, verdict)
 		seed += step
 	}
+}
+
+// kindOf is what a run is told by: the first promise that it broke, without the
+// numbers.
+func kindOf(r simResult) string {
+	if len(r.broken) == 0 {
+		return ""
+	}
+	return simNumbers.ReplaceAllString(r.broken[0], "#")
 }
 
 func btoi(b bool) int {
