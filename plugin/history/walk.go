@@ -148,7 +148,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			return k, true, nil
 		}
 		if len(page) < p.pageSize {
-			next, end, err := p.end(ctx, k, at, len(fresh), behind)
+			next, end, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
 			}
@@ -238,7 +238,7 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 	return looked == 3
 }
 
-// end decides whether a page at a position that is shorter than asked, and had so
+// end decides whether a page at a position, which is shorter than asked and had so
 // many entries that are fresh, ends the chat. behind says that it was asked for to
 // see that. Where the chat goes on behind a stretch of which nothing is shown, it
 // returns what stands there.
@@ -246,7 +246,7 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows.
-func (p *pass) end(ctx context.Context, k *kept, at, fresh int, behind bool) (next []Item, end bool, err error) {
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, end bool, err error) {
 	switch {
 	case p.server.misleads():
 	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
@@ -263,23 +263,23 @@ func (p *pass) end(ctx context.Context, k *kept, at, fresh int, behind bool) (ne
 	if fresh > 0 {
 		return nil, false, nil // the next page overlaps this one
 	}
-	page, err := p.fetch(ctx, at+p.pageSize)
+	below, err := p.fetch(ctx, at+p.pageSize)
 	if err != nil {
 		return nil, false, err
 	}
-	for i := range page {
-		if _, known := k.index[page[i].ID]; !known || page[i].ID == "" {
-			next = append(next, page[i])
+	for i := range below {
+		if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
+			next = append(next, below[i])
 		}
 	}
 	if len(next) == 0 {
 		p.server.ended()
 		return nil, true, nil
 	}
-	// That is behind what was read only if nothing has moved meanwhile.
-	mark, markAt := k.mark()
-	check, err := p.fetch(ctx, markAt)
-	if err != nil || len(check) == 0 || check[0].ID != mark {
+	// That stands right behind this page only if nothing has moved meanwhile.
+	again, err := p.fetch(ctx, at)
+	sameID := func(a, b Item) bool { return a.ID == b.ID }
+	if err != nil || !slices.EqualFunc(again, page, sameID) {
 		return nil, false, err
 	}
 	return next, false, nil
