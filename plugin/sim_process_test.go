@@ -189,7 +189,7 @@ func (p *simProcess) kill() {
 		return
 	}
 	w.note("kill", nil, p.n, 0, "")
-	p.checkSaved(w.now() - w.cfg.interval - saveSlack)
+	p.checkSaved(w.now()-w.cfg.interval-saveSlack, w.store.trouble)
 	p.vanish()
 	w.mu.Unlock()
 }
@@ -215,7 +215,7 @@ func (p *simProcess) stop() {
 		w.violated(7, "a clean stop failed: %v", err)
 	}
 	if err == nil {
-		p.checkSaved(w.now())
+		p.checkSaved(w.now(), w.store.trouble)
 	}
 	p.vanish()
 }

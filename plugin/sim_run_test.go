@@ -126,7 +126,7 @@ func (w *simWorld) endOf(p *simProcess) {
 				}
 			}
 		}
-		p.checkSaved(w.now())
+		p.checkSaved(w.now(), w.store.tampered)
 	}
 	p.vanish()
 }

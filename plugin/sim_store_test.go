@@ -28,6 +28,7 @@ type simStore struct {
 	calls    int
 	trouble  map[*simChat]time.Duration // when anything went wrong last
 	forgot   bool                       // anything, ever
+	tampered map[*simChat]time.Duration // when it lost or changed what it had
 	rotten   map[*simChat]bool          // a torn value was found by the process of now, and nothing whole
 }
 
@@ -66,7 +67,7 @@ const (
 func (s *simStore) setup(w *simWorld) {
 	*s = simStore{
 		w: w, values: map[string]simValue{}, before: map[string]simValue{}, known: map[string]simKnown{},
-		trouble: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
+		trouble: map[*simChat]time.Duration{}, tampered: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
 	}
 	r := w.rnd("store")
 	s.latency = between(r, 10*time.Microsecond, 20*time.Millisecond)
@@ -134,7 +135,7 @@ func (s *simStore) catchUp(now time.Duration) {
 		case storeForgetsAll:
 			clear(s.values)
 			for _, c := range s.w.chats {
-				s.trouble[c] = f.at
+				s.trouble[c], s.tampered[c] = f.at, f.at
 			}
 			s.w.note("forgets", nil, 0, 0, "all")
 			continue
@@ -153,7 +154,7 @@ func (s *simStore) catchUp(now time.Duration) {
 			}
 		}
 		if c != nil {
-			s.trouble[c] = f.at
+			s.trouble[c], s.tampered[c] = f.at, f.at
 		}
 	}
 }
@@ -229,7 +230,7 @@ func (s *simStore) get(ctx context.Context, p *simProcess, key string) ([]byte, 
 	defer s.w.mu.Unlock()
 	v, ok := s.values[key]
 	if ok && s.lifetime > 0 && s.w.now()-v.at > s.lifetime {
-		s.trouble[c] = s.w.now()
+		s.trouble[c], s.tampered[c] = s.w.now(), s.w.now()
 		s.forgot = true
 		s.w.note("expires", c, 0, 0, "")
 		delete(s.values, key)
