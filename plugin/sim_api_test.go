@@ -478,7 +478,7 @@ func (a *simAPI) slowDown(r *rand.Rand) simAnswer {
 	case hintYear9999:
 		after("Fri, 31 Dec 9999 23:59:59 GMT")
 	case hintBodyYears:
-		ans = simJSON(429, strings.Replace(body, fmt.Sprint(seconds), "1000000000000", 1))
+		ans = simJSON(429, strings.Replace(body, fmt.Sprintf(":%d}", seconds), ":1000000000000}", 1))
 	}
 	// Whoever has just been told to wait finds it free afterwards.
 	return ans
