@@ -45,21 +45,29 @@ func (k *kept) forget(n int) {
 	}
 }
 
+// find returns the oldest of the kept items in a page: where it is in the page,
+// and where it was kept; -1 if none is there.
+func (k *kept) find(page []Item) (i, at int) {
+	for i, it := range slices.Backward(page) {
+		if at, ok := k.index[it.ID]; ok && it.ID != "" {
+			return i, at
+		}
+	}
+	return -1, -1
+}
+
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
-	for i, it := range slices.Backward(page) {
-		at, ok := k.index[it.ID]
-		if !ok || it.ID == "" {
-			continue
-		}
-		cut := i + 1
-		for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
-			cut++
-		}
-		return cut, true
+	i, at := k.find(page)
+	if i < 0 {
+		return 0, false
 	}
-	return 0, false
+	cut := i + 1
+	for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
+		cut++
+	}
+	return cut, true
 }
 
 // edge returns how many of the last kept entries the next page should repeat
@@ -139,6 +147,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 
 	fresh := page
 	behind := false // this page was asked for to see if anything follows a short one
+	short := false  // and this one ends above what was read last
 	for idle := 0; ; {
 		k.add(p, fresh)
 		if behind && len(fresh) > 0 && p.server.continued(len(fresh)) {
@@ -147,7 +156,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if p.reached(k) {
 			return k, true, nil
 		}
-		if len(page) < p.pageSize {
+		if len(page) < p.pageSize && !short {
 			next, end, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
@@ -161,7 +170,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				k.base = at - len(k.items)
 				continue
 			}
-		} else {
+		} else if !short {
 			behind = false
 		}
 		// Not yet when it is just full: that may have been all.
@@ -189,13 +198,20 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				return min(overlap, len(page))
 			}
 		}
+		offset := k.base + len(k.items) - overlap
+		if short {
+			offset = at + max(1, len(page)-1)
+		}
 		var cut int
-		page, at, cut, err = p.seek(ctx, f, k.base+len(k.items)-overlap)
+		page, at, cut, err = p.seek(ctx, f, max(0, offset))
 		if err != nil {
 			return nil, false, err
 		}
 		k.base = at + cut - len(k.items)
 		fresh = page[cut:]
+		// A server that gives less than asked may stop before the place is reached.
+		first, last := k.find(page)
+		short = first > 0 && cut == len(page) && len(page) < p.pageSize && last < len(k.items)-overlap
 	}
 }
 
