@@ -239,10 +239,6 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if err != nil {
 			return err
 		}
-		if len(page) < p.span && at+len(page) < want {
-			// Shorter than asked, and not because the chat ends there.
-			p.span = max(2, len(page))
-		}
 		if moved := at + cut - want; moved > 0 {
 			slack = min(moved, p.span/2)
 		} else {

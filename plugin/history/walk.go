@@ -261,22 +261,25 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
-// looked behind, until this server has shown often enough that nothing follows.
+// looked behind, until this server has shown often enough that nothing follows: by
+// turns right behind what was shown, and behind what was asked for.
 func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, end bool, err error) {
+	misleads := p.server.misleads()
 	switch {
-	case p.server.misleads():
+	case misleads:
 	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
 		// There is no such chat (chats-api.md, row "204"); or what is looked for
 		// stands above, and only what came late could be below.
 		return nil, true, nil
 	case behind && fresh == 0:
 		p.server.ended()
+		p.believed = p.believed || !p.known
 		return nil, true, nil
 	case p.server.believed():
 		p.believed = p.believed || !p.known
 		return nil, true, nil
 	}
-	if fresh > 0 {
+	if fresh > 0 && (misleads || len(page) > 1 && p.server.nearby()) {
 		return nil, false, nil // the next page overlaps this one
 	}
 	below, err := p.fetch(ctx, at+p.pageSize)
@@ -290,7 +293,16 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	}
 	if len(next) == 0 {
 		p.server.ended()
+		p.believed = p.believed || !p.known && !misleads
 		return nil, true, nil
+	}
+	if fresh > 0 {
+		// Between this page and that one something may stand, so the overlapping page
+		// comes next.
+		if p.server.continued(len(next)) {
+			p.onShortPages()
+		}
+		return nil, false, nil
 	}
 	// That stands right behind this page only if nothing has moved meanwhile.
 	again, err := p.fetch(ctx, at)
