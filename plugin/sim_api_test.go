@@ -113,7 +113,7 @@ func (a *simAPI) setup(w *simWorld) {
 	window := func(ingredient int, kinds ...int) {
 		k := w.rnd("window", ingredient)
 		for range 1 + k.IntN(2) {
-			from := between(k, 0, w.cfg.chaos)
+			from := oneOf(k, 0, between(k, 0, 2*time.Second), between(k, 0, w.cfg.chaos), between(k, 0, w.cfg.chaos))
 			win := simWindow{from: from, to: from + oneOf(k, between(k, 0, 5*time.Second), between(k, 0, w.cfg.chaos/2)), kind: oneOf(k, kinds...)}
 			if w.on.has(ingredient) {
 				a.windows = append(a.windows, win)
@@ -426,6 +426,7 @@ func (c *simChat) at(offset, limit int) []*simMsg {
 // serve notes what was shown. Caller holds mu.
 func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 	c.answered++
+	c.firstRead = min(c.firstRead, now)
 	if offset == 0 {
 		c.looks = append(c.looks, simLook{now, c.newest})
 		if c.fresh == p && c.freshSaved == noTime {

@@ -45,11 +45,12 @@ type simChat struct {
 	skews  []int64
 	gap    int
 
-	requests int  // so far, by all processes
-	asking   bool // a request is under way
-	stored   int  // accesses to the store
-	askedBy  map[*simProcess]int
-	answered int // with a page
+	requests  int  // so far, by all processes
+	asking    bool // a request is under way
+	stored    int  // accesses to the store
+	askedBy   map[*simProcess]int
+	answered  int           // with a page
+	firstRead time.Duration // when it was first
 	// newest is the newest time that was served, no later than the API's clock then,
 	// in Unix ms. looks are the times of the answers to offset 0.
 	newest int64
@@ -162,7 +163,7 @@ func (w *simWorld) setupChats() {
 		}
 	}
 	for i := range n + len(kinds) {
-		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, askedBy: map[*simProcess]int{}}
+		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}}
 		c.id = fmt.Sprintf("c4a7%04d-%04x-4000-8000-%012d", c.n, hashOf(strconv.Itoa(i))&0xffff, c.n)
 		cr := w.rnd("chat", c.n)
 		switch {
@@ -173,7 +174,7 @@ func (w *simWorld) setupChats() {
 			c.kind = kinds[i-n]
 		}
 		if w.on.has(simLongID) && i == 0 {
-			c.id = c.id + strings.Repeat("-long", 21)
+			c.id = c.id + strings.Repeat("-long", 40)
 		}
 		c.form = cr.IntN(3)
 		w.chats = append(w.chats, c)

@@ -342,6 +342,24 @@ func (w *simWorld) bound() time.Duration {
 	return bound
 }
 
+// troubles are the ingredients that may keep a healthy chat from being read at once.
+const troubles = "broken,flaky,transient,outage,block,secret,throttle,sharedlimit,clockoff,storefails,slowoutput,batching,kills,stops,queue,longid,partial,whole"
+
+// checkStart checks that chats of another channel, however many, do not keep the first
+// reading of one's own from its bounded time.
+func (w *simWorld) checkStart() {
+	if !w.on.has(simForeign) || w.on&simSetOf(troubles) != 0 {
+		return
+	}
+	bound := w.bound() - w.settling() - 3*w.cfg.poll + 15*time.Second
+	for _, c := range w.chats {
+		if c.kind == simHealthy && c.firstRead > bound {
+			w.violated(7, "chat %d was first read after %s, not within %s of the start", c.n, c.firstRead.Round(time.Second), bound.Round(time.Second))
+			return
+		}
+	}
+}
+
 // report says what was broken, in which run.
 func (w *simWorld) report() string {
 	var b strings.Builder

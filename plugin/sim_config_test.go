@@ -69,7 +69,7 @@ const (
 	simOnePass            // without poll_interval
 	simNoCache            // no checkpoint_cache
 	simSharedLimit        // a rate_limit resource that fails at times
-	simLongID             // a chat id of 140 bytes
+	simLongID             // a chat id of 236 bytes
 	simPatience           // the calm lasts for many polls
 	simUnknown            // one of the chats does not exist
 	simSpaces             // names have spaces around them

@@ -92,6 +92,7 @@ func (w *simWorld) run() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.checkRate()
+	w.checkStart()
 }
 
 // endedEarly checks a process that has ended by itself.
@@ -121,8 +122,8 @@ func (w *simWorld) endOf(p *simProcess) {
 		}
 		if w.queue != nil {
 			for _, n := range w.queue.names {
-				if n.c != nil && n.c.kind != simOthers && n.out == p && !n.done && n.c.failing(w.now()) != simHealthy {
-					w.violated(1, "the input ended by itself, but chat %d, which was named, has not been read", n.c.n)
+				if n.out == p && !n.done && n.c.kind != simOthers {
+					w.checkRead(n.c, n.outAt, "the input ended by itself though a name was rejected")
 				}
 			}
 		}
@@ -177,6 +178,7 @@ func (w *simWorld) await(p *simProcess) *simProcess {
 		w.mu.Lock()
 		missing := w.missing()
 		late := w.now() > deadline
+		broken := len(w.broken) > 0
 		if late && len(missing) > 0 {
 			w.violated(7, "%s has not come %s after all was well again, nor have %d others", missing[0], bound.Round(time.Second), len(missing)-1)
 		}
@@ -185,6 +187,8 @@ func (w *simWorld) await(p *simProcess) *simProcess {
 		case ended:
 			w.endedEarly(p)
 			return p
+		case broken:
+			return p // there is something to tell
 		case late && len(missing) > 0:
 			return p
 		case len(missing) > 0:

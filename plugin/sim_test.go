@@ -64,8 +64,12 @@ func simEnv[T any](name string, absent T, parse func(string) (T, error)) T {
 
 func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
 
-// simNow is the run of this process that goes on.
-var simNow atomic.Pointer[simWorld]
+// simNow is the run of this process that goes on, and simWatch begins to watch it
+// for standing still.
+var (
+	simNow   atomic.Pointer[simWorld]
+	simWatch = func() {}
+)
 
 // simulateOne makes one run, in a process of its own as all are, and shows it.
 func simulateOne(t *testing.T) {
@@ -239,13 +243,13 @@ func simWork(t *testing.T) {
 		panic("a run takes too long: somebody waits for a lock whose holder sleeps, or spins")
 	})
 	defer watch.Stop()
+	simWatch = func() { watch.Reset(patience) }
 	explained := map[string]bool{}
 	for began, n := time.Now(), 0; (share == 0 || n < share) && (ms == 0 || time.Since(began) < time.Duration(ms)*time.Millisecond); n++ {
 		if n%20 == 0 {
 			runtime.GC()
 		}
 		fmt.Println("@begin", seed)
-		watch.Reset(patience)
 		start := time.Now()
 		on := ingredientsOf(seed)
 		r := simSeeded(t, seed, on)
@@ -298,6 +302,7 @@ func btoi(b bool) int {
 // simSeeded is simulate with the library's jitter from the seed as well.
 func simSeeded(t *testing.T, seed uint64, on simSet) simResult {
 	t.Helper()
+	simWatch()
 	rand.Seed(int64(seed)) //nolint:staticcheck // there is no other way to have that library repeat itself
 	return simulate(t, seed, on)
 }
