@@ -131,7 +131,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 // page that was shorter than the chat. Caller holds mu.
 func (p *simProcess) checkOrder(m *simMsg) {
 	w, c := p.w, m.c
-	if !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.cfg.batchCount > 0 && w.on.has(simPartial) {
+	if !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.misled || w.cfg.batchCount > 0 && w.on.has(simPartial) {
 		return
 	}
 	below := func(o *simMsg) bool { // o stands on the newer side of m
@@ -154,7 +154,7 @@ func (p *simProcess) checkOrder(m *simMsg) {
 // checkRepeat checks a message that comes, in this process for the first time.
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
-	if m.accepted == noTime || p.w.cfg.queue && p.w.store.forgot {
+	if m.accepted == noTime || p.w.misled || p.w.cfg.queue && p.w.store.forgot {
 		return
 	}
 	if p.loaded[m.c].surely.has(m.n) {
@@ -167,7 +167,7 @@ func (p *simProcess) checkRepeat(m *simMsg) {
 // that it has come to its end. Caller holds mu.
 func (p *simProcess) checkSaved(before time.Duration, excuse map[*simChat]time.Duration) {
 	w := p.w
-	if !w.cfg.cache {
+	if !w.cfg.cache || w.misled {
 		return
 	}
 	for _, c := range w.chats {

@@ -170,6 +170,9 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				k.base = at - len(k.items)
 				continue
 			}
+			if len(k.items) == 0 {
+				return nil, false, errLost // something has come meanwhile
+			}
 		} else if !short {
 			behind = false
 		}
