@@ -266,7 +266,7 @@ func (p *simProcess) arrives(m *simMsg, tag string, tags map[string]*simFlight) 
 		m.counted = false
 		return
 	}
-	if f.left == 0 && !w.misled {
+	if f.left == 0 && !w.misled && !(w.cfg.batchCount > 0 && w.on.has(simPartial)) {
 		w.violated(3, "%s came again in one process after its batch was acknowledged", m)
 	}
 }
