@@ -123,7 +123,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !m.c.deceived:
+	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived:
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -157,7 +157,8 @@ func (p *simProcess) checkOrder(m *simMsg) {
 // checkRepeat checks a message that comes, in this process for the first time.
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
-	if m.accepted == noTime || p.w.cfg.queue && p.w.store.forgot {
+	// What a server that hides messages was believed is looked at again.
+	if m.accepted == noTime || p.deceived || p.w.cfg.queue && p.w.store.forgot {
 		return
 	}
 	if p.loaded[m.c].surely.has(m.n) {
