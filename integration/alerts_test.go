@@ -143,7 +143,7 @@ func TestAlerts_OfLongerTimes(t *testing.T) {
 }
 
 func TestAlerts_RulesAreValid(t *testing.T) {
-	out, err := exec.Command(promtool(t), "check", "rules", filepath.Join(project, "config/prometheus-alerts.yaml")).CombinedOutput()
+	out, err := exec.Command(promtool(t), "check", "rules", filepath.Join(project, "config", "prometheus-alerts.yaml")).CombinedOutput()
 	require.NoError(t, err, string(out))
 }
 
@@ -180,7 +180,7 @@ func testRules(t *testing.T, tool string, series map[string]string, checks []rul
 		})
 	}
 	text, err := yaml.Marshal(object{
-		"rule_files":          []string{filepath.Join(project, "config/prometheus-alerts.yaml")},
+		"rule_files":          []string{filepath.Join(project, "config", "prometheus-alerts.yaml")},
 		"evaluation_interval": scrapeInterval.String(),
 		"tests":               []object{{"interval": scrapeInterval.String(), "input_series": input, "promql_expr_test": expressions}},
 	})
@@ -266,7 +266,7 @@ func TestAlerts_Record(t *testing.T) {
 
 // scrapeOnce returns the values of the rules' metrics, or nothing where there is no answer.
 func scrapeOnce(address string) map[string]string {
-	res, err := http.Get("http://" + address + "/metrics") //nolint:noctx // on loopback
+	res, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
 		return nil
 	}

@@ -68,6 +68,10 @@ func networkFields() []*service.ConfigField {
 	}
 }
 
+// newTransport makes the transport; the simulation puts one without a network in
+// its place.
+var newTransport = apicall.NewTransport
+
 // callConfig is how an API is called.
 type callConfig struct {
 	requestsPerSecond float64
@@ -111,7 +115,7 @@ func (r *fieldReader) transport(parallel int) *http.Transport {
 	if enabled {
 		custom = tlsConf
 	}
-	transport, err := apicall.NewTransport(r.text(fieldProxyURL), custom)
+	transport, err := newTransport(r.text(fieldProxyURL), custom)
 	if err != nil {
 		r.fail(err) // it names proxy_url, and does not repeat its value
 		return nil

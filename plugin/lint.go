@@ -58,9 +58,10 @@ func lintables(input string) (lintable, bool) {
 
 // A variable, not an init function: specs are made in init functions, and parse
 // their rules.
-var _ = registerLint()
+var _ = registerLint(lintFunction)
 
-func registerLint() struct{} {
+// registerLint returns the name that it has registered.
+func registerLint(name string) string {
 	spec := bloblang.NewPluginSpec().
 		Category("Plugin").
 		Description("Returns what is wrong with the configuration of a Kommo input. It serves the lint rules of these inputs.").
@@ -68,7 +69,7 @@ func registerLint() struct{} {
 		Param(bloblang.NewAnyParam("config").Description("Its fields.")).
 		Param(bloblang.NewBoolParam("mistyped").Default(false).
 			Description("Say something only of a configuration in which a field has a value of another type. The engine's linter calls no rule for such."))
-	bloblang.MustRegisterFunctionV2(lintFunction, spec, func(args *bloblang.ParsedParams) (bloblang.Function, error) {
+	bloblang.MustRegisterFunctionV2(name, spec, func(args *bloblang.ParsedParams) (bloblang.Function, error) {
 		input, err := args.GetString("input")
 		if err != nil {
 			return nil, err
@@ -95,7 +96,7 @@ func registerLint() struct{} {
 			return found, nil
 		}, nil
 	})
-	return struct{}{}
+	return name
 }
 
 // lint returns what is wrong with the fields of an input: those with a value of

@@ -77,7 +77,7 @@ func (l *fewChats) String() string {
 func newReport(in *chatHistory) *report {
 	return &report{
 		in: in, attempts: newAttemptLog(in.log),
-		failures: newThrottle(), checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
+		failures: &throttle{period: 10 * time.Second, lines: 20}, checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
 		odd: newThrottle(), times: newThrottle(),
 		untold: map[string]struct{}{},
 	}
@@ -173,18 +173,22 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 		return
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	_, untold := r.untold[chat]
-	delete(r.untold, chat)
-	down := r.in.health.isDown()
-	if down && (times == 1 || untold) && len(r.untold) < mostUntold {
-		r.untold[chat] = struct{}{} // the API itself is what is told of
-	}
-	r.mu.Unlock()
-	if down || times > 1 && !untold {
+	if times > 1 && !untold {
 		return
 	}
-	if more, ok := r.failures.allow(); ok {
-		r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %v", round(retryIn), more, err)
+	delete(r.untold, chat)
+	// While the API itself is down that is what is told of, and of very many chats
+	// not all can be told of at once.
+	if !r.in.health.isDown() {
+		if more, ok := r.failures.allow(); ok {
+			r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %v", round(retryIn), more, err)
+			return
+		}
+	}
+	if len(r.untold) < mostUntold {
+		r.untold[chat] = struct{}{}
 	}
 }
 
@@ -192,8 +196,10 @@ func (in *chatHistory) checkpointKey(chat string) string {
 	return newCacheStore(nil, "", in.conf.checkpointCacheKey, in.conf.scopeID).key(chat)
 }
 
-// attemptLog reports attempts that will be repeated. A call that fails for good
-// is reported by whoever made it.
+// attemptLog reports attempts that will be repeated, one of each kind now and then:
+// most are of no interest once the next one succeeds, but until a call has given
+// up that may be all there is to know. A call that fails for good is reported by
+// whoever made it.
 type attemptLog struct {
 	log *service.Logger
 	mu  sync.Mutex
@@ -211,7 +217,7 @@ func (l *attemptLog) observe(a apicall.Attempt) {
 	l.mu.Lock()
 	t := l.by[a.Outcome]
 	if t == nil {
-		t = newThrottle()
+		t = &throttle{period: 10 * time.Minute, lines: 1}
 		l.by[a.Outcome] = t
 	}
 	l.mu.Unlock()
@@ -223,6 +229,9 @@ func (l *attemptLog) observe(a apicall.Attempt) {
 // throttle lets a few log lines of one kind through in each period, so that ten
 // thousand chats that fail alike fill no disk.
 type throttle struct {
+	period time.Duration
+	lines  int
+
 	mu      sync.Mutex
 	began   time.Time
 	allowed int
@@ -234,17 +243,17 @@ const (
 	throttleLines  = 5
 )
 
-func newThrottle() *throttle { return &throttle{} }
+func newThrottle() *throttle { return &throttle{period: throttlePeriod, lines: throttleLines} }
 
 // allow says whether a line may be written, and what it should add about those
 // that were not.
 func (t *throttle) allow() (more string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); now.Sub(t.began) >= throttlePeriod {
+	if now := time.Now(); now.Sub(t.began) >= t.period {
 		t.began, t.allowed = now, 0
 	}
-	if t.allowed >= throttleLines {
+	if t.allowed >= t.lines {
 		t.left++
 		return "", false
 	}

@@ -254,7 +254,7 @@ func TestConfig_EveryShippedPipelineIsStrictAndHidesItself(t *testing.T) {
 			}
 		}
 	}
-	readme, err := os.ReadFile(filepath.Join(root(t), "examples/webhook/README.md"))
+	readme, err := os.ReadFile(filepath.Join(root(t), "examples", "webhook", "README.md"))
 	require.NoError(t, err)
 	assert.Equal(t, bytes.Count(readme, []byte("kommo-connect streams ")), bytes.Count(readme, []byte("kommo-connect streams --no-api ")),
 		"with the API of streams, GET /streams/{id} shows the secret")

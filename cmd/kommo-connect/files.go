@@ -24,7 +24,7 @@ func namedFiles(args []string) []string {
 		if err == nil && !entry.IsDir() && isConfig(path) {
 			files = append(files, path)
 		}
-		return nil //nolint:nilerr // the engine reports what it can't read
+		return nil // the engine reports what it can't read
 	}
 	for _, arg := range args {
 		if flag, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(flag, "-") {

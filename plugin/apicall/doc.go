@@ -11,6 +11,7 @@
 //	Caller      one call: wait, build, send, read, decode, perhaps again
 //	Limiter     when the next request may be sent, shared by many Callers
 //	Backoff     how long to wait between the attempts of one call
+//	slowdown    how much slower than configured, after 429s
 //	StatusError, NoAnswerError, ErrBrokenBody, ErrTooLarge, ErrRedirect
 //	Retryable   the one place that decides what is worth another attempt
 package apicall

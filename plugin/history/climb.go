@@ -65,7 +65,7 @@ func (p *pass) boundary(ctx context.Context, k *kept) (page []Item, at int, foun
 		}
 		last := at + len(page) - 1
 		if n, ok := b.gap(); !anchored && news > 0 && p.enoughAtEnd(page) ||
-			ok && n < p.pageSize && at <= b.above && (last >= b.below || len(page) < p.pageSize) {
+			ok && n < p.pageSize && at <= b.above && at+p.pageSize > b.below {
 			return page, at, !anchored, nil
 		}
 		switch {
@@ -106,7 +106,7 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 			return page, 0, nil
 		case len(page) == 0:
 			at = b.higher(at)
-		case len(page) < p.pageSize && !p.server.misleads(), ok && n <= p.pageSize && last >= b.below-1:
+		case len(page) < p.pageSize && !p.server.misleads(), ok && n <= p.pageSize && at+p.pageSize >= b.below:
 			// With nothing to recognise in it, the climb would have only positions to
 			// go by: rather begin with a fuller page.
 			higher := max(0, last-(p.pageSize-2))
@@ -238,10 +238,6 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		}
 		if err != nil {
 			return err
-		}
-		if len(page) < p.span && at+len(page) < want {
-			// Shorter than asked, and not because the chat ends there.
-			p.span = max(2, len(page))
 		}
 		if moved := at + cut - want; moved > 0 {
 			slack = min(moved, p.span/2)

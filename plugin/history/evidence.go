@@ -79,6 +79,14 @@ func (e *evidence) believed() bool {
 	return false
 }
 
+// nearby reports whether the next look behind a short page is to be at what stands
+// right behind it, rather than behind all that was asked for.
+func (e *evidence) nearby() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ends%2 == 0
+}
+
 // misleads reports whether short pages are no sign of the end at this server.
 func (e *evidence) misleads() bool {
 	e.mu.Lock()

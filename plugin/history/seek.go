@@ -61,13 +61,22 @@ const mostTurns = 3
 // recognised counts; where the times led to nothing of it, the result is errLost.
 func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, at, cut int, err error) {
 	b := newBracket(p.pageSize-1, 1)
+	first, held := offset, 0
 	for tries := 1; ; tries++ {
 		page, err = p.fetch(ctx, offset)
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		if cut, ok := f.cut(page); ok {
+			if held > 0 && offset > first {
+				// The first page ended above the place because it was shorter than
+				// asked, and not because the chat had moved alone.
+				p.span = max(2, held)
+			}
 			return page, offset, cut, nil
+		}
+		if tries == 1 && len(page) < p.span {
+			held = len(page)
 		}
 		if f.blind != nil {
 			if cut, ok, err := p.cutBlind(ctx, f, page); ok || err != nil {

@@ -45,21 +45,29 @@ func (k *kept) forget(n int) {
 	}
 }
 
+// find returns the oldest of the kept items in a page: where it is in the page,
+// and where it was kept; -1 if none is there.
+func (k *kept) find(page []Item) (i, at int) {
+	for i, it := range slices.Backward(page) {
+		if at, ok := k.index[it.ID]; ok && it.ID != "" {
+			return i, at
+		}
+	}
+	return -1, -1
+}
+
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
-	for i, it := range slices.Backward(page) {
-		at, ok := k.index[it.ID]
-		if !ok || it.ID == "" {
-			continue
-		}
-		cut := i + 1
-		for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
-			cut++
-		}
-		return cut, true
+	i, at := k.find(page)
+	if i < 0 {
+		return 0, false
 	}
-	return 0, false
+	cut := i + 1
+	for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
+		cut++
+	}
+	return cut, true
 }
 
 // edge returns how many of the last kept entries the next page should repeat
@@ -139,6 +147,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 
 	fresh := page
 	behind := false // this page was asked for to see if anything follows a short one
+	short := false  // and this one ends above what was read last
 	for idle := 0; ; {
 		k.add(p, fresh)
 		if behind && len(fresh) > 0 && p.server.continued(len(fresh)) {
@@ -147,8 +156,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if p.reached(k) {
 			return k, true, nil
 		}
-		if len(page) < p.pageSize {
-			next, end, err := p.end(ctx, k, at, len(fresh), behind)
+		if len(page) < p.pageSize && !short {
+			next, end, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
 			}
@@ -161,7 +170,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				k.base = at - len(k.items)
 				continue
 			}
-		} else {
+		} else if !short {
 			behind = false
 		}
 		// Not yet when it is just full: that may have been all.
@@ -189,13 +198,20 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				return min(overlap, len(page))
 			}
 		}
+		offset := k.base + len(k.items) - overlap
+		if short {
+			offset = at + max(1, len(page)-1)
+		}
 		var cut int
-		page, at, cut, err = p.seek(ctx, f, k.base+len(k.items)-overlap)
+		page, at, cut, err = p.seek(ctx, f, max(0, offset))
 		if err != nil {
 			return nil, false, err
 		}
 		k.base = at + cut - len(k.items)
 		fresh = page[cut:]
+		// A server that gives less than asked may stop before the place is reached.
+		first, last := k.find(page)
+		short = first > 0 && cut == len(page) && len(page) < p.pageSize && last < len(k.items)-overlap
 	}
 }
 
@@ -238,48 +254,60 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 	return looked == 3
 }
 
-// end decides whether a page at a position that is shorter than asked, and had so
+// end decides whether a page at a position, which is shorter than asked and had so
 // many entries that are fresh, ends the chat. behind says that it was asked for to
 // see that. Where the chat goes on behind a stretch of which nothing is shown, it
 // returns what stands there.
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
-// looked behind, until this server has shown often enough that nothing follows.
-func (p *pass) end(ctx context.Context, k *kept, at, fresh int, behind bool) (next []Item, end bool, err error) {
+// looked behind, until this server has shown often enough that nothing follows: by
+// turns right behind what was shown, and behind what was asked for.
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, end bool, err error) {
+	misleads := p.server.misleads()
 	switch {
-	case p.server.misleads():
+	case misleads:
 	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
 		// There is no such chat (chats-api.md, row "204"); or what is looked for
 		// stands above, and only what came late could be below.
 		return nil, true, nil
 	case behind && fresh == 0:
 		p.server.ended()
+		p.believed = p.believed || !p.known
 		return nil, true, nil
 	case p.server.believed():
 		p.believed = p.believed || !p.known
 		return nil, true, nil
 	}
-	if fresh > 0 {
+	if fresh > 0 && (misleads || len(page) > 1 && p.server.nearby()) {
 		return nil, false, nil // the next page overlaps this one
 	}
-	page, err := p.fetch(ctx, at+p.pageSize)
+	below, err := p.fetch(ctx, at+p.pageSize)
 	if err != nil {
 		return nil, false, err
 	}
-	for i := range page {
-		if _, known := k.index[page[i].ID]; !known || page[i].ID == "" {
-			next = append(next, page[i])
+	for i := range below {
+		if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
+			next = append(next, below[i])
 		}
 	}
 	if len(next) == 0 {
 		p.server.ended()
+		p.believed = p.believed || !p.known && !misleads
 		return nil, true, nil
 	}
-	// That is behind what was read only if nothing has moved meanwhile.
-	mark, markAt := k.mark()
-	check, err := p.fetch(ctx, markAt)
-	if err != nil || len(check) == 0 || check[0].ID != mark {
+	if fresh > 0 {
+		// Between this page and that one something may stand, so the overlapping page
+		// comes next.
+		if p.server.continued(len(next)) {
+			p.onShortPages()
+		}
+		return nil, false, nil
+	}
+	// That stands right behind this page only if nothing has moved meanwhile.
+	again, err := p.fetch(ctx, at)
+	sameID := func(a, b Item) bool { return a.ID == b.ID }
+	if err != nil || !slices.EqualFunc(again, page, sameID) {
 		return nil, false, err
 	}
 	return next, false, nil

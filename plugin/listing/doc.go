@@ -16,14 +16,20 @@
 // the last page, the front is read once more up to the first row that was there
 // before (lister).
 //
+// A page that is not full need not be the last: a server may hide rows after it has
+// counted them. So it is looked behind, until nothing was found there 32 times, and
+// now and then after that. Once something was there, it always is, and listings
+// that were believed to be whole are done again.
+//
 // # What is new
 //
 // Of a list whose rows tell when they were updated (updates) everything is new
 // that is newer than the watermark, or as new and not yet named. The watermark
 // moves only when a whole listing has been named, and only to what was settled
-// when that listing began: it trails the server's clock, because a row can appear
-// late, and can change again within the second that it shows. This is right for
-// any order.
+// when that listing began: it trails the clock and the latest update, because a row
+// can appear late, and can change again within the second that it shows. This is
+// right for any order. Of the server's clock and our own the earlier one counts,
+// so that it takes two wrong ones to pass over a row.
 //
 // Of a list without such times (firsts) a chat is new that was never named.
 //
@@ -38,5 +44,10 @@
 // # What a checkpoint promises
 //
 // It covers what was acknowledged without a gap. It is written at any time: in
-// the middle of a listing it holds the place too, as rows to find again.
+// the middle of a listing it holds the place too, as rows to find again. Rows are
+// acknowledged one by one; of a page on which one never is, that row counts as out,
+// and a few hundred bytes are kept.
+//
+// After each listing Save looks whether the Store still has what was written last,
+// and writes it again from memory if not.
 package listing

@@ -54,7 +54,6 @@ type pass struct {
 	stale   int    // pages in a row that brought nothing new
 	pages   int    // pages that were used
 	short   *short // the page before, if it was one
-	redo    bool   // what came after a short page did not continue it, so it is read again
 	most    int    // the most rows that a page had
 }
 
@@ -62,11 +61,7 @@ type pass struct {
 // it is the last: a server may hide rows after it has counted them, or give less
 // than it is asked for at all.
 type short struct {
-	sure int  // so many rows from the front were read, whatever the server has counted
 	more bool // more was said to follow
-	// stuck says that this was read again because what came after it did not continue
-	// it, and was the same.
-	stuck bool
 }
 
 // taken is what a page has brought.
@@ -101,8 +96,8 @@ func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error
 		}
 	}
 	p.most = max(p.most, len(got.Rows))
-	before, redo := p.short, p.redo
-	p.short, p.redo = nil, false
+	before := p.short
+	p.short = nil
 	if before != nil {
 		if len(t.rows) == 0 && !got.More && (!before.more || len(got.Rows) == 0) {
 			t.ended, t.used = true, true
@@ -111,15 +106,7 @@ func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error
 		t.behind = !before.more && len(t.rows) > 0
 	}
 	if !joined {
-		switch {
-		case before != nil && before.stuck, before == nil && p.lost > 0 && p.most < size:
-			t.size = max(p.most, 1)
-		case before == nil:
-			p.stepBack(size)
-		default:
-			// The last row that was read has at least this place.
-			p.covered, p.redo = before.sure, true
-		}
+		p.stepBack(size)
 		return t, nil
 	}
 	t.used = true
@@ -132,7 +119,7 @@ func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error
 	t.ended = !got.More && !full && (!look || len(got.Rows) == 0)
 	if !full && !t.ended {
 		// Rows may have been taken out that count all the same.
-		p.short = &short{sure: p.covered, more: got.More, stuck: redo && len(t.rows) == 0}
+		p.short = &short{more: got.More}
 		p.covered = offset + limit
 	}
 	for i := range t.rows {

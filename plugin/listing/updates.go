@@ -53,7 +53,7 @@ type updates struct {
 	round   int
 	started int64 // the time of its first answer; 0 before
 	whole   bool  // it reads to the end
-	newest  int64 // the latest update in it that is not in the future
+	newest  int64 // the latest update in it
 	order   order
 	named   named
 }
@@ -74,9 +74,7 @@ func (u *updates) page(got *Page) (refuted bool) {
 		u.whole = !u.newestFirst || now-u.sweptAt >= sweepEvery || now < u.sweptAt
 	}
 	for i := range got.Rows {
-		if at := got.Rows[i].Updated; at <= now {
-			u.newest = max(u.newest, at)
-		}
+		u.newest = max(u.newest, got.Rows[i].Updated)
 	}
 	u.order.look(got.Rows, u.started-settle)
 	if u.newestFirst && u.order.Broken {

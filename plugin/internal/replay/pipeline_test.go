@@ -55,8 +55,8 @@ func (p *picky) WriteBatch(_ context.Context, batch service.MessageBatch) error 
 			e.Failed(i, errRejected)
 		}
 	}
-	any := slices.Contains(failed, true)
-	if any && p.whole {
+	some := slices.Contains(failed, true)
+	if some && p.whole {
 		return errRejected
 	}
 	for i, m := range batch {
@@ -67,7 +67,7 @@ func (p *picky) WriteBatch(_ context.Context, batch service.MessageBatch) error 
 			}
 		}
 	}
-	if any {
+	if some {
 		return e
 	}
 	return nil

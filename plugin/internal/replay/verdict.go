@@ -89,10 +89,10 @@ func (t *ticket) judge(err error) verdict {
 // context. The value there is the latest index alone, so it shows whether another
 // was made since.
 var markKey = func() any {
-	spy := &spy{Context: context.Background()}
+	s := &spy{Context: context.Background()}
 	batch := service.MessageBatch{service.NewMessage(nil)}
-	batch.Index().IndexOf(service.NewMessageWithContext(spy, nil))
-	return spy.asked
+	batch.Index().IndexOf(service.NewMessageWithContext(s, nil))
+	return s.asked
 }()
 
 // spy notes what it is asked for.

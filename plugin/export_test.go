@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"crypto/tls"
+	"net/http"
+
+	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+)
+
+// RegisterTransport has every request to an http:// address answered by rt, in
+// inputs that are built from now on.
+func RegisterTransport(rt http.RoundTripper) {
+	newTransport = func(proxyURL string, tlsConf *tls.Config) (*http.Transport, error) {
+		t, err := apicall.NewTransport(proxyURL, tlsConf)
+		if err == nil {
+			t.RegisterProtocol("http", rt)
+		}
+		return t, err
+	}
+}
