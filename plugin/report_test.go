@@ -87,6 +87,13 @@ func (*memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
 // the synctest bubble of t.
 func startInBubble(t *testing.T, chats, messages int, conf string) (*chatHistory, *lines) {
 	t.Helper()
+	in, log, _ := startInBubbleWith(t, chats, messages, conf)
+	return in, log
+}
+
+// startInBubbleWith does so on a bad day.
+func startInBubbleWith(t *testing.T, chats, messages int, conf string, faults ...sandbox.Fault) (*chatHistory, *lines, *sandbox.Server) {
+	t.Helper()
 	kommo, err := sandbox.New(sandbox.Config{})
 	require.NoError(t, err)
 	var ids []string
@@ -94,9 +101,10 @@ func startInBubble(t *testing.T, chats, messages int, conf string) (*chatHistory
 		ids = append(ids, sandbox.SyntheticChat(i))
 		kommo.Append(ids[i])
 		for m := range messages {
-			kommo.Append(ids[i], sandbox.Text(fmt.Sprintf("%d-%d", i, m), time.Unix(int64(1000+m), 0), "words"))
+			kommo.Append(ids[i], sandbox.Text(fmt.Sprintf("%d-%d", i, m), time.Now().Add(time.Duration(m-messages)*time.Second), "words"))
 		}
 	}
+	require.NoError(t, kommo.SetFaults(faults...))
 	network := &memory{conns: make(chan net.Conn), ended: make(chan struct{})}
 	server := &http.Server{Handler: kommo, ReadHeaderTimeout: time.Minute}
 	served := make(chan struct{})
@@ -119,7 +127,7 @@ func startInBubble(t *testing.T, chats, messages int, conf string) (*chatHistory
 		assert.NoError(t, server.Close())
 		<-served
 	})
-	return in, log
+	return in, log, kommo
 }
 
 func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T) {
