@@ -115,7 +115,7 @@ func TestInput_RetryAfterPausesTheOtherChatsToo(t *testing.T) {
 	for range 40 {
 		ids = append(ids, k.chat(60))
 	}
-	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, RetryAfter: time.Second, Chat: ids[1], Count: 1})
+	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, RetryAfter: time.Second, After: 6, Count: 1})
 	s := k.start(t, fields{"chats": ids, "parallel_chats": 4}, options{})
 	s.until("the pause has begun", func() bool { return s.metrics.get("kommo_chat_history_throttled_total") == 1 })
 	began, before := time.Now(), k.requests()
@@ -161,16 +161,18 @@ func TestInput_WrongSecretIsSaidAndAsksSlowly(t *testing.T) {
 		"chats": ids, "channel_secret": "not the secret of the channel",
 		"backoff": fields{"initial_interval": "1ms", "max_interval": "100ms"},
 	}, options{})
-	s.until("it is said", func() bool { return s.logs.has(slog.LevelError, "status 403") })
+	s.until("it is said", func() bool { return s.logs.has(slog.LevelError, "The API answers no request") })
+	assert.LessOrEqual(t, k.requests(), 8, "three refusals in a row are enough to know it, with those that are under way")
 	began, before := time.Now(), k.requests()
 	time.Sleep(time.Second)
 	asked := k.requests() - before
 	assert.Less(t, asked, 5*int(time.Since(began)/(100*time.Millisecond))+20, "requests in %s", time.Since(began))
 
 	host := strings.TrimPrefix(k.url, "http://")
-	assert.True(t, s.logs.has(slog.LevelError, host, "channel_secret", "scope_id", "belongs to this channel", "the clocks agree", "next try in"), s.logs)
+	assert.True(t, s.logs.has(slog.LevelError, host, "channel_secret", "scope_id", "belongs to this channel", "the clocks agree", "at least every 100ms"), s.logs)
 	assert.False(t, s.hasEnded())
-	assert.Less(t, len(s.logs.complaints()), 15)
+	assert.LessOrEqual(t, len(s.logs.complaints()), 3, "the first two may have been chats of other channels: %s", s.logs)
+	assert.Zero(t, s.metrics.get("kommo_chat_history_api_up"))
 	assert.NotContains(t, s.logs.String(), "not the secret of the channel")
 	assert.Empty(t, s.out.came())
 }
@@ -211,14 +213,15 @@ func TestInput_AWrongSecretWithAClockThatIsOffTellsBoth(t *testing.T) {
 	})
 }
 
-func TestInput_AnUnknownChatIsAnEmptyOne(t *testing.T) {
+func TestInput_AnUnknownChatIsNamed(t *testing.T) {
 	t.Parallel()
 	k := newKommo(t, sandbox.Config{})
 	unknown, known := chatID(0), k.chat(3)
 	s := k.start(t, fields{"chats": []string{unknown, known}}, options{})
 	s.ended()
 	s.delivers(known)
-	assert.Empty(t, s.logs.complaints())
+	assert.Equal(t, []string{"1 chat has no message, or is unknown to the API; " +
+		"check that these are ids of the Chats API, not the integration's own: " + unknown}, s.logs.complaints())
 	assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_requests_total{outcome=empty}"))
 	assert.Len(t, k.pages(unknown), 1)
 }
@@ -252,14 +255,15 @@ func TestInput_ARejectedChatStopsNeitherTheOthersNorTheInput(t *testing.T) {
 			const again = 150 * time.Millisecond
 			began := time.Now()
 			s := k.start(t, fields{
-				"chats": append([]string{bad}, good...), "backoff": fields{"initial_interval": "1ms", "max_interval": again.String()},
+				"chats": append([]string{bad}, good...), "backoff": fields{"initial_interval": again.String(), "max_interval": again.String()},
 			}, options{})
 			s.until("the others are done", func() bool { return s.metrics.get("kommo_chat_history_chats{state=done}") == 3 })
 			s.delivers(good...)
 			s.until("the bad one was tried again", func() bool { return len(k.pages(bad)) >= 3 })
-			assert.GreaterOrEqual(t, time.Since(began), 2*again, "no sooner than max_interval")
+			assert.GreaterOrEqual(t, time.Since(began), 2*again, "no sooner than it says")
 			assert.False(t, s.hasEnded())
-			assert.True(t, s.logs.has(slog.LevelError, bad, fmt.Sprint(status), "as switched on in the sandbox", "next try in 150ms"), s.logs)
+			assert.True(t, s.logs.has(slog.LevelError, bad, fmt.Sprint(status), "as switched on in the sandbox", "next in 150ms"), s.logs)
+			assert.Len(t, s.logs.complaints(), 1, "said once")
 			s.until("it counts as failing", func() bool { return s.metrics.get("kommo_chat_history_chats{state=failing}") == 1 })
 
 			k.ClearFaults()
@@ -457,7 +461,7 @@ func TestInput_ABodyThatIsTooLargeIsRefused(t *testing.T) {
 	s := k.start(t, fields{"chats": []string{huge, good}}, options{})
 	s.ended()
 	s.delivers(huge, good)
-	assert.True(t, s.logs.has(slog.LevelError, huge, "longer than 16777216 bytes", "next try in"), s.logs)
+	assert.True(t, s.logs.has(slog.LevelError, huge, "longer than 16777216 bytes", "next in"), s.logs)
 	assert.Equal(t, int64(1), s.metrics.get("kommo_chat_history_requests_total{outcome=too_large}"))
 }
 
@@ -502,8 +506,8 @@ func TestInput_ManyFailingChatsFillNoDisk(t *testing.T) {
 	}
 	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
 	s := k.start(t, fields{"chats": ids}, options{})
-	s.until("each was tried", func() bool { return k.requests() >= 300 })
-	assert.LessOrEqual(t, len(s.logs.complaints()), 5)
+	s.until("each was tried", func() bool { return k.requests() >= 200 })
+	assert.LessOrEqual(t, len(s.logs.complaints()), 5+1, "a few of chats, and that it is all of them")
 	assert.NotEmpty(t, s.logs.complaints())
 }
 
@@ -513,7 +517,7 @@ func TestInput_EveryBadDayAtOnce(t *testing.T) {
 	ids := k.Seed(42, 4, 300)
 	require.NoError(t, k.SetFaults(
 		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500, Probability: 0.05},
-		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Probability: 0.05},
+		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Probability: 0.05, Count: 4}, // each slows all that follows
 		sandbox.Fault{Kind: sandbox.FaultReset, Probability: 0.05},
 		sandbox.Fault{Kind: sandbox.FaultClose, Probability: 0.05},
 		sandbox.Fault{Kind: sandbox.FaultHTML, Probability: 0.05},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,7 +93,9 @@ func TestChatsInput_ABatchIsAnsweredAfterItsLastChat(t *testing.T) {
 	assert.Equal(t, []error{nil}, q.answered(quick))
 }
 
-func TestChatsInput_AChatThatFailsIsRejectedAndTheOthersAreNot(t *testing.T) {
+// It is not rejected: not every input lets a rejected message come again before it
+// ends.
+func TestChatsInput_AChatThatFailsStaysOutUntilItIsReadAndTheOthersDoNot(t *testing.T) {
 	t.Parallel()
 	k := newKommo(t, sandbox.Config{})
 	bad, good := k.chat(3), k.chat(5)
@@ -101,26 +104,28 @@ func TestChatsInput_AChatThatFailsIsRejectedAndTheOthersAreNot(t *testing.T) {
 	s := k.start(t, named(nil), options{queue: q})
 	q.name(bad)
 	q.name(good)
-	s.until("both are answered", func() bool { return len(q.answered(bad)) == 1 && len(q.answered(good)) == 1 })
-	require.Error(t, q.answered(bad)[0])
-	assert.Contains(t, q.answered(bad)[0].Error(), bad)
-	assert.Contains(t, q.answered(bad)[0].Error(), "404")
+	q.end()
+	s.until("one is answered, the other is tried again and again", func() bool {
+		return len(q.answered(good)) == 1 && k.Ledger().Chats[bad].Requests >= 5
+	})
 	assert.Equal(t, []error{nil}, q.answered(good))
-	assert.True(t, s.logs.has(slog.LevelError, "A chat could not be read and its message of chats_input is rejected", bad), s.logs)
+	assert.Empty(t, q.answered(bad))
+	assert.False(t, s.hasEnded(), "the end of the queue is not the end of its chats")
+	said := s.logs.complaints()
+	require.Len(t, said, 1, "once")
+	assert.Contains(t, said[0], "A chat could not be read and is tried again until it can, next in 1ms: ")
+	assert.Contains(t, said[0], bad)
+	assert.Contains(t, said[0], "404")
 	s.delivers(good)
 
-	// A queue gives it back, and by then it may work.
 	k.ClearFaults()
-	q.name(bad)
-	q.end()
 	s.ended()
-	assert.Len(t, q.answered(bad), 2)
-	assert.NoError(t, q.answered(bad)[1])
+	assert.Equal(t, []error{nil}, q.answered(bad))
 	s.delivers(good, bad)
 }
 
 // Of a batch in which a chat failed, the others are not read again.
-func TestChatsInput_OnlyTheFailedOfABatchComeAgain(t *testing.T) {
+func TestChatsInput_OfABatchOnlyTheFailedIsReadAgain(t *testing.T) {
 	t.Parallel()
 	k := newKommo(t, sandbox.Config{})
 	first, bad, last := k.chat(3), k.chat(3), k.chat(5)
@@ -132,33 +137,38 @@ func TestChatsInput_OnlyTheFailedOfABatchComeAgain(t *testing.T) {
 		}},
 		"backoff": fields{"initial_interval": "1ms", "max_interval": "20ms"},
 	}, options{})
-	s.until("the failed one came again and again", func() bool { return k.Ledger().Chats[bad].Requests >= 3 })
-	assert.Equal(t, 1, k.Ledger().Chats[first].Requests)
-	assert.Equal(t, 1, k.Ledger().Chats[last].Requests)
+	s.until("the failed one is tried again and again", func() bool {
+		return k.Ledger().Chats[bad].Requests >= 3 && len(s.out.delivered()) == 8
+	})
+	assert.Equal(t, 2, k.Ledger().Chats[first].Requests, "a page, and a look behind the end")
+	assert.Equal(t, 2, k.Ledger().Chats[last].Requests)
 	k.ClearFaults()
 	s.ended()
 	s.delivers(first, bad, last)
 }
 
-// A queue redelivers at once what was rejected. That must not use up the requests
-// of the other chats.
+// A queue may name a chat again and again. While that fails it must not use up the
+// requests of the other chats.
 func TestChatsInput_AChatThatFailedIsLeftAloneForAWhile(t *testing.T) {
 	t.Parallel()
 	k := newKommo(t, sandbox.Config{})
 	bad, good := k.chat(3), k.chat(5)
 	k.fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 404, Chat: bad})
 	q := newQueue(k)
-	s := k.start(t, named(fields{"backoff": fields{"initial_interval": "1ms", "max_interval": "1h"}}), options{queue: q})
+	s := k.start(t, named(fields{"backoff": fields{"initial_interval": "1h", "max_interval": "1h"}}), options{queue: q})
 	q.name(bad)
-	s.until("it is rejected", func() bool { return len(q.answered(bad)) == 1 })
+	s.until("it has failed", func() bool { return s.metrics.get("kommo_chat_history_chats{state=failing}") == 1 })
 	q.name(bad)
 	q.name(good)
 	s.until("the other is read", func() bool { return len(q.answered(good)) == 1 })
-	assert.Len(t, q.answered(bad), 1)
-	assert.Equal(t, 2, k.requests(), "one of each chat")
+	assert.Empty(t, q.answered(bad))
+	assert.Equal(t, 1, k.Ledger().Chats[bad].Requests)
+	assert.Equal(t, 3, k.requests())
 	s.crash()
-	s.until("a stop answers the one that waited", func() bool { return len(q.answered(bad)) == 2 })
-	assert.Error(t, q.answered(bad)[1])
+	s.until("a stop rejects those that waited", func() bool { return len(q.answered(bad)) == 2 })
+	for _, err := range q.answered(bad) {
+		assert.Error(t, err)
+	}
 }
 
 func TestChatsInput_AChatNamedWhileItIsReadIsReadOnceMore(t *testing.T) {
@@ -210,7 +220,7 @@ func TestChatsInput_AStopAcknowledgesNothingUnfinished(t *testing.T) {
 	q.name(out)
 	q.name(unread)
 	s.until("one is finished, one is out, one is being read", func() bool {
-		return len(q.answered(finished)) == 1 && s.out.out() == 8 && k.requests() == 3
+		return len(q.answered(finished)) == 1 && s.out.out() == 8 && k.requests() == 5
 	})
 	s.crash()
 	g.open()
@@ -243,20 +253,28 @@ func TestChatID_AMessageThatNamesNoChatIsRejected(t *testing.T) {
 	chat := k.chat(3)
 	q := newQueue(k)
 	s := k.start(t, named(fields{"chat_id": `${! json("chat") }`}), options{queue: q})
-	for _, m := range []string{`{"chat":""}`, `not json`} {
+	bad := []string{
+		`{"chat":""}`, `{"chat":"  "}`, `{"chat":null}`, `{"chat":{"id":"` + chat + `"}}`, `{"chat":["` + chat + `"]}`,
+		`{"chat":"` + chat + ` ` + chat + `"}`, `{"chat":"` + strings.Repeat("x", 2000) + `"}`, `not json`,
+	}
+	for _, m := range bad {
 		q.name(m)
 	}
+	spaced := `{"chat":" ` + chat + `\n"}`
+	q.name(spaced)
 	good := `{"chat":"` + chat + `"}`
 	q.name(good)
 	q.end()
 	s.ended()
 	s.delivers(chat)
 	assert.Equal(t, []error{nil}, q.answered(good))
-	for _, m := range []string{`{"chat":""}`, `not json`} {
+	assert.Equal(t, []error{nil}, q.answered(spaced), "space around an id is no part of it")
+	assert.Len(t, k.Ledger().Chats, 1, "nothing else was asked for")
+	for _, m := range bad {
 		require.Len(t, q.answered(m), 1, m)
 		assert.Error(t, q.answered(m)[0], m)
 	}
-	assert.True(t, s.logs.has(slog.LevelError, "A message of chats_input is rejected", "check that chat_id finds a chat's id in it"), s.logs)
+	assert.True(t, s.logs.has(slog.LevelError, "A message of chats_input is rejected", "check that chat_id finds a chat's id in the message"), s.logs)
 }
 
 func TestChatsInput_AQueueLongerThanTheLimitIsReadThrough(t *testing.T) {

@@ -224,6 +224,7 @@ func TestInput_MetricsExistFromTheStartUnderTheirNames(t *testing.T) {
 	s.ended()
 
 	want := []string{
+		"kommo_chat_history_api_up",
 		"kommo_chat_history_checkpoint_errors_total",
 		"kommo_chat_history_messages_total",
 		"kommo_chat_history_realigned_total",
@@ -266,6 +267,7 @@ func TestInput_MetricsCount(t *testing.T) {
 		"throttled_total":               0,
 		"realigned_total":               0,
 		"checkpoint_errors_total":       0,
+		"api_up":                        1,
 		"newest_message_timestamp":      int(noon.Add(119 * time.Second).Unix()),
 		"chats{state=waiting}":          0,
 		"chats{state=reading}":          0,
