@@ -344,7 +344,7 @@ func (r *report) tellGathered(first bool) {
 			plural(r.notOurs.n, "chat", "chats"), notOursFor, &r.notOurs)
 	}
 	if r.letGo > 0 {
-		log.Warnf("%s of other channels given up, since more than checkpoint_limit of them were named", plural(r.letGo, "chat was", "chats were"))
+		log.Warnf("%s of other channels given up, since too many of them are named", plural(r.letGo, "chat", "chats"))
 		r.letGo = 0
 	}
 	if r.vanished.n > 0 && r.vanished.news() {

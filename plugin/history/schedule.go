@@ -127,11 +127,11 @@ func (r *Reader) failed(c *chat, err error) time.Duration {
 	return retryIn
 }
 
-// letGo gives up the oldest of the chats that are not ours while there are more
-// than the limit: a queue that names all chats of an account would otherwise wait
+// letGo gives up the oldest of the chats that are not ours while there are too
+// many: a queue that names all chats of an account would otherwise wait
 // for them for ever. Caller holds mu.
 func (r *Reader) letGo() {
-	for r.notOurs.len() > r.cfg.CheckpointLimit {
+	for r.notOurs.len() > r.maxHeld()/2 {
 		c := r.notOurs.pop()
 		c.listed = false
 		if !c.notOurs || c.phase != scheduled {
