@@ -226,7 +226,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if cut == 0 && len(page) < p.pageSize && p.server.misleads() {
 			// Above what was passed nothing is shown, as far as this page goes: the next
 			// one begins where it does.
-			offset = max(0, at-(p.pageSize-1))
+			offset = max(0, at-(p.span-1))
 			f.mark, f.markAt = mark, markAt
 			f.blind = func(page []Item) int { return len(page) }
 		}

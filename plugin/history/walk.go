@@ -14,8 +14,9 @@ type kept struct {
 	index map[string]int // id to its first place in items
 	base  int            // the position of items[0] in the API's list, as far as known
 
-	met  bool // an item that was delivered is among them
-	olds int  // how many messages in a row, at the end, are past
+	ended bool // the chat's end is among them
+	met   bool // an item that was delivered is
+	olds  int  // how many messages in a row, at the end, are past
 }
 
 func (k *kept) add(p *pass, items []Item) {
@@ -162,6 +163,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				return nil, false, err
 			}
 			if e.is {
+				k.ended = true
 				return k, true, nil
 			}
 			behind = e.near
