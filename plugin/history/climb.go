@@ -69,7 +69,7 @@ func (p *pass) boundary(ctx context.Context, k *kept) (page []Item, at int, foun
 		}
 		last := at + len(page) - 1
 		if n, ok := b.gap(); !anchored && news > 0 && p.enoughAtEnd(page) ||
-			ok && n < p.pageSize && at <= b.above && at+p.pageSize > b.below {
+			ok && n < p.pageSize && len(page) > 0 && at <= b.above && at+p.pageSize > b.below {
 			return page, at, !anchored, nil
 		}
 		switch {

@@ -146,6 +146,9 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		p.enough = max(0, second(newest-p.lookback.Milliseconds()))
 	}
 
+	if len(page) == 0 && at > 0 {
+		return nil, false, errLost // there was something when this place was found
+	}
 	fresh := page
 	behind := false // this page was asked for to see if anything follows a short one
 	short := false  // and this one begins above what was read last, and shows no more
