@@ -177,7 +177,7 @@ func TestPromise_WrongTimesAndACrashLoseNothing(t *testing.T) {
 				c := newCache()
 				conf := fields{
 					"chats": []string{chat}, "page_size": 10, "max_buffered_pages": 2, "checkpoint_limit": 40,
-					"since": noon.Add(-time.Hour).Format(time.RFC3339), // what is read as much older is left out
+					"since":            noon.Add(-time.Hour).Format(time.RFC3339), // what is read as much older is left out
 					"checkpoint_cache": "progress", "checkpoint_interval": "0s",
 				}
 				before, logs := k.crashAfter(t, conf, c, 100)
