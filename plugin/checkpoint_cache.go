@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,9 +37,23 @@ func newCacheStore(mgr *service.Resources, label, prefix, scope string) *cacheSt
 	}
 }
 
+// longestKey is how long a key may be, in bytes. Memcached takes 250, and most file
+// systems 255.
+const longestKey = 200
+
 // key returns the key of a chat. It has only characters that files, Redis,
-// Memcached, SQL, S3 and NATS all take as they are, whatever the chat is called.
-func (s *cacheStore) key(chat string) string { return s.prefix + keyPart(chat, false) }
+// Memcached, SQL, S3 and NATS all take as they are, whatever the chat is called, and
+// where it would be too long the hash of its id in its place.
+func (s *cacheStore) key(chat string) string {
+	part := keyPart(chat, false)
+	if len(s.prefix)+len(part)+len(spareSuffix) > longestKey {
+		part = fmt.Sprintf("sha256-%x", sha256.Sum256([]byte(chat)))
+	}
+	return s.prefix + part
+}
+
+// spareSuffix ends a key that holds a checkpoint for a moment.
+const spareSuffix = ".next"
 
 func keyPart(s string, dots bool) string {
 	var b strings.Builder
@@ -58,7 +73,7 @@ func keyPart(s string, dots bool) string {
 // The file cache truncates and then writes, so a process that is killed in
 // between leaves an empty value: without the spare that chat would be read again
 // from its beginning. At rest there is no spare key.
-func (s *cacheStore) spare(chat string) string { return s.key(chat) + ".next" }
+func (s *cacheStore) spare(chat string) string { return s.key(chat) + spareSuffix }
 
 // Load implements history.Store.
 func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
 )
@@ -33,6 +35,8 @@ type report struct {
 	attempts *attemptLog
 
 	failures, checkpoints, limits, corrupt, odd, times *throttle
+
+	refused atomic.Bool // the API went down by refusing all
 
 	mu       sync.Mutex
 	empty    fewChats
@@ -109,8 +113,14 @@ func (r *report) healthChanged(up bool, why error) {
 	if up {
 		r.in.metrics.apiUp.Set(1)
 		r.in.log.Info("The API answers again")
+		if r.refused.Load() {
+			// When it refused all, it was not because of them.
+			r.in.reader.RetryNotOurs()
+		}
 		return
 	}
+	var refused *amojo.RefusedError
+	r.refused.Store(errors.As(why, &refused))
 	r.in.metrics.apiUp.Set(0)
 	r.in.log.Errorf("The API answers no request, so all chats wait and it is asked now and then, at least every %s: %v",
 		round(r.in.conf.backoff.MaxInterval), why)
@@ -334,7 +344,7 @@ func (r *report) tellGathered(first bool) {
 			plural(r.notOurs.n, "chat", "chats"), notOursFor, &r.notOurs)
 	}
 	if r.letGo > 0 {
-		log.Warnf("%s of other channels given up, since more than checkpoint_limit of them were named", plural(r.letGo, "chat was", "chats were"))
+		log.Warnf("%s of other channels given up, since too many of them are named", plural(r.letGo, "chat", "chats"))
 		r.letGo = 0
 	}
 	if r.vanished.n > 0 && r.vanished.news() {

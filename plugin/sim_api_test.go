@@ -42,6 +42,7 @@ type simAPI struct {
 	ledger    []simSent
 	pauses    []simPause
 	throttled int
+	believed  bool          // a server was honest for long, and then was not
 	asides    time.Duration // how long a healthy chat may be put aside for what it was answered
 }
 
@@ -437,9 +438,7 @@ func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 		}
 	}
 	shown := c.at(offset, limit)
-	if len(shown) < limit && offset+limit < len(c.items) {
-		c.deceived = true
-	}
+	c.w.api.shows(p, c, offset, limit, len(shown))
 	ceiling := max(c.w.serverMs(now), c.w.serverMs(now)-c.w.api.clock.Milliseconds())
 	for _, m := range shown {
 		if m.served == noTime {
@@ -450,6 +449,29 @@ func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 			continue
 		}
 		c.newest = max(c.newest, min(m.key, ceiling))
+	}
+}
+
+// enoughEnds is after how many short pages with nothing behind them a server may be believed that
+// a short page is a chat's end.
+const enoughEnds = 32
+
+// shows notes whether a page that is short was the end of its chat. Caller holds mu.
+func (a *simAPI) shows(p *simProcess, c *simChat, offset, limit, shown int) {
+	if shown == limit {
+		return
+	}
+	end := offset + limit
+	if a.capped > 0 {
+		end = offset + min(limit, a.capped)
+	}
+	switch {
+	case end >= len(c.items):
+		p.ends++
+	default:
+		c.deceived = true
+		a.believed = a.believed || p.ends >= enoughEnds && !p.deceived
+		p.deceived = true
 	}
 }
 

@@ -393,7 +393,7 @@ func (m *simMsg) before(o *simMsg) bool {
 // hidePages hides a page's worth of messages in a row, here and there.
 func (c *simChat) hidePages(n int) bool {
 	run := c.w.cfg.pageSize + 1
-	return c.w.rnd("hide", c.n, n/run).IntN(4) == 0
+	return n/run%2 == 1 && c.w.rnd("hide", c.n, n/run).IntN(3) == 0
 }
 
 // body writes a message as the API does, with what a reader might stumble on.

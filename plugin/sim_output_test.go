@@ -81,7 +81,7 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		tag, _ := batch[i].MetaGet("sim_tag")
 		p.arrives(m, tag, tags)
 	}
-	if p.unacked > w.cfg.limit {
+	if p.unacked > w.cfg.limit && !w.blurred() {
 		w.violated(6, "%d messages are out, more than checkpoint_limit %d", p.unacked, w.cfg.limit)
 	}
 	first := msgs[0]
@@ -109,7 +109,8 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		return errRejected
 	}
 	var failed *service.BatchError
-	for i, m := range msgs {
+	out := make([]bool, len(msgs))
+	for i, m := range msgs { // first, what is rejected
 		if !w.calm && o.partial > 0 && m.tries <= o.rounds && chance(w.rnd("partial", m.c.n, m.n, m.tries), o.partial) {
 			if failed == nil {
 				failed = service.NewBatchError(batch, errRejected)
@@ -117,9 +118,13 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 			failed.Failed(i, errRejected)
 			m.rejected = true
 			w.note("reject", m.c, m.n, m.tries, "")
-			continue
+			out[i] = true
 		}
-		p.accepted(m)
+	}
+	for i, m := range msgs {
+		if !out[i] {
+			p.accepted(m, failed == nil)
+		}
 	}
 	w.note("accept", first.c, first.n, len(msgs), "")
 	if failed != nil {

@@ -29,7 +29,8 @@ type simStore struct {
 	trouble  map[*simChat]time.Duration // when anything went wrong last
 	forgot   bool                       // anything, ever
 	tampered map[*simChat]time.Duration // when it lost or changed what it had
-	rotten   map[*simChat]bool          // a torn value was found by the process of now, and nothing whole
+	wrote    map[*simChat]time.Duration
+	rotten   map[*simChat]bool // a torn value was found by the process of now, and nothing whole
 }
 
 type simValue struct {
@@ -67,7 +68,7 @@ const (
 func (s *simStore) setup(w *simWorld) {
 	*s = simStore{
 		w: w, values: map[string]simValue{}, before: map[string]simValue{}, known: map[string]simKnown{},
-		trouble: map[*simChat]time.Duration{}, tampered: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
+		trouble: map[*simChat]time.Duration{}, tampered: map[*simChat]time.Duration{}, wrote: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
 	}
 	r := w.rnd("store")
 	s.latency = between(r, 10*time.Microsecond, 20*time.Millisecond)
@@ -304,6 +305,9 @@ func (s *simStore) put(key, value string) {
 		s.before[key] = old
 	}
 	s.values[key] = simValue{value, s.w.now()}
+	if c := s.chatOf(key); c != nil {
+		s.wrote[c] = s.w.now()
+	}
 }
 
 // kill leaves what was being written somewhere between not and done.

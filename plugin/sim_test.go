@@ -129,20 +129,36 @@ func simulateMany(t *testing.T) {
 			}
 		}
 		all.Go(func() {
-			cmd := simWorker(ctx, fmt.Sprintf("%d %d %d %d", from+uint64(i), workers, share, limit.Milliseconds()))
-			pipe, err := cmd.StdoutPipe()
-			if err == nil {
+			// A run that ends its process is a failure like others: on with the next.
+			for seed := from + uint64(i); ctx.Err() == nil; {
+				left := limit - time.Since(began)
+				if left <= 0 {
+					return
+				}
+				cmd := simWorker(ctx, fmt.Sprintf("%d %d %d %d", seed, workers, share, left.Milliseconds()))
+				pipe, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Error(err)
+					return
+				}
 				var complaints strings.Builder
 				cmd.Stderr = &complaints
-				err = cmd.Start()
-				if err == nil {
-					last := tally.read(pipe, func() bool { return tally.failed >= failures }, enough)
-					err = cmd.Wait()
-					if err != nil && ctx.Err() == nil {
-						t.Errorf("seed %s: the process came to an end: %v\n%s", last, err, simEnd(complaints.String(), 12_000))
-						enough()
+				if err := cmd.Start(); err != nil {
+					t.Error(err)
+					return
+				}
+				last := tally.read(pipe, func() bool { return tally.failed >= failures }, enough)
+				if err := cmd.Wait(); err == nil || ctx.Err() != nil {
+					return
+				}
+				tally.crashed(last, complaints.String())
+				at, _ := strconv.ParseUint(last, 10, 64)
+				if share > 0 {
+					if share -= int((at-seed)/uint64(workers)) + 1; share <= 0 {
+						return
 					}
 				}
+				seed = at + uint64(workers)
 			}
 		})
 	}
@@ -171,9 +187,28 @@ func simulateMany(t *testing.T) {
 	}
 }
 
-func simEnd(s string, most int) string { return s[max(0, len(s)-most):] }
-
 var simNumbers = regexp.MustCompile(`[-+]?[0-9][0-9a-zµ.:-]*`)
+
+// crashed takes the end of a process.
+func (s *simTally) crashed(seed, complaints string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed++
+	s.runs++
+	n, _ := strconv.ParseUint(seed, 10, 64)
+	why := complaints[max(0, strings.Index(complaints, "panic: ")):]
+	why, _, _ = strings.Cut(why, "\n")
+	kind := "the process ended: " + simNumbers.ReplaceAllString(why, "#")
+	if k := s.kinds[kind]; k != nil {
+		k.n++
+		k.first = min(k.first, n)
+		return
+	}
+	s.kinds[kind] = &simKindOf{1, n}
+	if len(s.reports) < 5 {
+		s.reports = append(s.reports, fmt.Sprintf("seed %s: the process ended: %s", seed, complaints[:min(len(complaints), 6000)]))
+	}
+}
 
 // read takes what a worker reports, and returns the seed that it was at.
 func (s *simTally) read(pipe interface{ Read([]byte) (int, error) }, full func() bool, enough func()) (last string) {

@@ -35,10 +35,11 @@ import (
 // simWorld is what one run is made of. mu guards all of it, and is never held
 // while anybody sleeps.
 type simWorld struct {
-	seed  uint64
-	on    simSet
-	cfg   simConfig
-	epoch time.Time
+	misled bool // a process has found out that short pages are no end
+	seed   uint64
+	on     simSet
+	cfg    simConfig
+	epoch  time.Time
 
 	mu     sync.Mutex
 	chats  []*simChat

@@ -51,13 +51,16 @@ type chat struct {
 	// callers are those who named the chat; nil: nobody waits for it.
 	callers *callers
 
+	// turn tells the place in Reader.sleeping that counts from those left behind.
+	turn  uint32
 	state State
 	phase phase
 	// failures counts the failed passes in a row, unread the failed reads of the
 	// checkpoint. unread belongs to the goroutine of the pass while there is one.
 	failures, unread uint8
-	// notOurs: the last pass was refused with ErrNotOurs.
-	notOurs bool
+	// notOurs: the last pass was refused with ErrNotOurs, and the chat rests for that.
+	// listed: it is in Reader.notOurs.
+	notOurs, listed bool
 	// open: the input can't end, this chat still has something to hand out.
 	open bool
 	// again: named while it was being read, or to be read anew, so one more pass

@@ -12,22 +12,24 @@ import (
 type dueQueue struct{ h dueHeap }
 
 type dueChat struct {
-	c  *chat
-	at time.Time
+	c    *chat
+	at   time.Time
+	turn uint32 // chat.turn when it was added
 }
 
-func (q *dueQueue) add(c *chat, at time.Time) { heap.Push(&q.h, dueChat{c, at}) }
+func (q *dueQueue) add(c *chat, at time.Time) { heap.Push(&q.h, dueChat{c, at, c.turn}) }
 
-// next returns a chat that is due, or how long the earliest still has to wait;
-// ok is false where there is none at all.
-func (q *dueQueue) next(now time.Time) (c *chat, wait time.Duration, ok bool) {
+// next returns a chat that is due, and its turn when it was added, or how long the
+// earliest still has to wait; ok is false where there is none at all.
+func (q *dueQueue) next(now time.Time) (c *chat, turn uint32, wait time.Duration, ok bool) {
 	if len(q.h) == 0 {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
 	if wait = q.h[0].at.Sub(now); wait > 0 {
-		return nil, wait, true
+		return nil, 0, wait, true
 	}
-	return heap.Pop(&q.h).(dueChat).c, 0, true //nolint:forcetypeassert // add puts nothing else there
+	due := heap.Pop(&q.h).(dueChat) //nolint:forcetypeassert // add puts nothing else there
+	return due.c, due.turn, 0, true
 }
 
 type dueHeap []dueChat

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -141,19 +142,19 @@ func (r *Reader) Add(id string, done func(error)) {
 	r.changed.Broadcast()
 }
 
-// heldPerLimit is how many times Config.CheckpointLimit callers of chats that fail
-// may wait beside those of the others.
-const heldPerLimit = 16
+// maxHeld is how many callers of chats that fail may wait beside those of the
+// others, and half of it how many chats are kept that are not ours.
+func (r *Reader) maxHeld() int { return max(16*min(r.cfg.CheckpointLimit, math.MaxInt/16), 8192) }
 
 // Room waits until another chat may be named: while Config.CheckpointLimit callers
-// wait for theirs, there is none. Those of chats that fail do not count, but up to
-// 16 times as many of them are kept. It returns the context's error when that ends,
-// and ErrClosed after Close.
+// wait for theirs, there is none. Those of chats that fail do not count, but of them
+// too no more are kept than 16 times as many, or 8,192. It returns the context's
+// error when that ends, and ErrClosed after Close.
 func (r *Reader) Room(ctx context.Context) error {
 	defer r.wakeWith(ctx)()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.named >= r.cfg.CheckpointLimit || r.held >= heldPerLimit*r.cfg.CheckpointLimit {
+	for r.named >= r.cfg.CheckpointLimit || r.held >= r.maxHeld() {
 		switch {
 		case r.closed:
 			return ErrClosed

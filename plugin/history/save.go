@@ -35,7 +35,7 @@ func (r *Reader) save() {
 	defer r.mu.Unlock()
 	for !r.closed {
 		now := time.Now()
-		c, wait, ok := r.dirty.next(now)
+		c, _, wait, ok := r.dirty.next(now)
 		switch {
 		case c != nil:
 			r.mu.Unlock()

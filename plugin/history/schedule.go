@@ -15,10 +15,11 @@ func (r *Reader) dispatch() {
 	defer r.mu.Unlock()
 	for !r.closed {
 		now := time.Now()
-		c, wait, ok := r.sleeping.next(now)
+		c, turn, wait, ok := r.sleeping.next(now)
 		switch {
 		case c != nil:
-			if !c.forgotten {
+			if !c.forgotten && turn == c.turn {
+				c.notOurs = false
 				r.ready.push(c)
 			}
 			continue
@@ -96,11 +97,9 @@ func (r *Reader) read(c *chat) {
 	case unread > 0:
 		// The store is asked until it answers, for nothing is known of the chat
 		// before it does.
-		c.phase = scheduled
-		r.sleeping.add(c, time.Now().Add(unread))
+		r.sleep(c, unread)
 	default:
-		c.phase = scheduled
-		r.sleeping.add(c, time.Now().Add(r.failed(c, err)))
+		r.sleep(c, r.failed(c, err))
 	}
 	r.settle(c)
 	r.changed.Broadcast()
@@ -111,27 +110,30 @@ func (r *Reader) read(c *chat) {
 func (r *Reader) failed(c *chat, err error) time.Duration {
 	retryIn := r.doubled(r.cfg.FirstRetry, int(c.failures))
 	r.setFailures(c, min(c.failures, 200)+1)
-	if notOurs := errors.Is(err, ErrNotOurs); notOurs != c.notOurs {
-		c.notOurs = notOurs
-		if notOurs && r.cfg.Named {
+	if errors.Is(err, ErrNotOurs) {
+		if retryIn = r.cfg.RetryNotOurs; c.failures == 1 {
+			// Once more soon, should that have been a passing mistake.
+			retryIn = min(retryIn, time.Minute)
+		}
+		c.notOurs = true
+		if r.cfg.Named && !c.listed {
+			c.listed = true
 			r.notOurs.push(c)
 			r.letGo()
 		}
-	}
-	if c.notOurs {
-		retryIn = r.cfg.RetryNotOurs
 	}
 	id, times := c.id, int(c.failures)
 	r.told = append(r.told, func() { r.cfg.Hooks.ChatFailed(id, err, times, retryIn) })
 	return retryIn
 }
 
-// letGo gives up the oldest of the chats that are not ours while there are more
-// than the limit: a queue that names all chats of an account would otherwise wait
+// letGo gives up the oldest of the chats that are not ours while there are too
+// many: a queue that names all chats of an account would otherwise wait
 // for them for ever. Caller holds mu.
 func (r *Reader) letGo() {
-	for r.notOurs.len() > r.cfg.CheckpointLimit {
+	for r.notOurs.len() > r.maxHeld()/2 {
 		c := r.notOurs.pop()
+		c.listed = false
 		if !c.notOurs || c.phase != scheduled {
 			continue
 		}
@@ -433,6 +435,28 @@ func (r *Reader) schedule(c *chat) {
 	r.ready.push(c)
 }
 
+// sleep puts a chat in line to be read after a time. Caller holds mu.
+func (r *Reader) sleep(c *chat, d time.Duration) {
+	c.phase = scheduled
+	c.turn++
+	r.sleeping.add(c, time.Now().Add(d))
+}
+
+// RetryNotOurs has all chats tried again now that were refused with ErrNotOurs,
+// since it turned out that others were refused as well.
+func (r *Reader) RetryNotOurs() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.chats {
+		if c.notOurs && c.phase == scheduled {
+			c.turn++
+			r.ready.push(c)
+			c.notOurs = false
+		}
+	}
+	r.changed.Broadcast()
+}
+
 // keepOpen notes that the input can't end before this chat's next pass has.
 // Caller holds mu.
 func (r *Reader) keepOpen(c *chat) {
@@ -465,8 +489,7 @@ func (r *Reader) settle(c *chat) {
 			c.again = false
 			r.schedule(c)
 		case forever:
-			c.phase = scheduled
-			r.sleeping.add(c, time.Now().Add(r.cfg.Poll))
+			r.sleep(c, r.cfg.Poll)
 		case quiet && !r.cfg.Named:
 			r.hurry(c)
 		}

@@ -157,7 +157,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			return k, true, nil
 		}
 		if len(page) < p.pageSize && !short {
-			next, end, err := p.end(ctx, k, page, at, len(fresh), behind)
+			next, skipped, end, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
 			}
@@ -166,9 +166,12 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			}
 			behind = true
 			if len(next) > 0 {
-				fresh, page, at = next, next, at+p.pageSize
+				fresh, page, at = next, next, at+skipped
 				k.base = at - len(k.items)
 				continue
+			}
+			if len(k.items) == 0 {
+				return nil, false, errLost // something has come meanwhile
 			}
 		} else if !short {
 			behind = false
@@ -257,58 +260,65 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 // end decides whether a page at a position, which is shorter than asked and had so
 // many entries that are fresh, ends the chat. behind says that it was asked for to
 // see that. Where the chat goes on behind a stretch of which nothing is shown, it
-// returns what stands there.
+// returns what stands there, and how much further down that is.
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows: by
 // turns right behind what was shown, and behind what was asked for.
-func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, end bool, err error) {
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, step int, end bool, err error) {
 	misleads := p.server.misleads()
 	switch {
 	case misleads:
 	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
 		// There is no such chat (chats-api.md, row "204"); or what is looked for
 		// stands above, and only what came late could be below.
-		return nil, true, nil
+		return nil, 0, true, nil
 	case behind && fresh == 0:
 		p.server.ended()
 		p.believed = p.believed || !p.known
-		return nil, true, nil
+		return nil, 0, true, nil
 	case p.server.believed():
 		p.believed = p.believed || !p.known
-		return nil, true, nil
+		return nil, 0, true, nil
 	}
 	if fresh > 0 && (misleads || len(page) > 1 && p.server.nearby()) {
-		return nil, false, nil // the next page overlaps this one
+		return nil, 0, false, nil // the next page overlaps this one
 	}
-	below, err := p.fetch(ctx, at+p.pageSize)
-	if err != nil {
-		return nil, false, err
+	steps := []int{p.pageSize}
+	if misleads && len(page) == 1 {
+		steps = []int{1, p.pageSize} // it may never show more than one
 	}
-	for i := range below {
-		if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
-			next = append(next, below[i])
+	for _, step = range steps {
+		below, err := p.fetch(ctx, at+step)
+		if err != nil {
+			return nil, 0, false, err
 		}
-	}
-	if len(next) == 0 {
-		p.server.ended()
-		p.believed = p.believed || !p.known && !misleads
-		return nil, true, nil
-	}
-	if fresh > 0 {
-		// Between this page and that one something may stand, so the overlapping page
-		// comes next.
-		if p.server.continued(len(next)) {
+		for i := range below {
+			if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
+				next = append(next, below[i])
+			}
+		}
+		if len(next) == 0 {
+			continue
+		}
+		// That stands behind this page only if nothing has moved meanwhile.
+		again, err := p.fetch(ctx, at)
+		sameID := func(a, b Item) bool { return a.ID == b.ID }
+		if err != nil || !slices.EqualFunc(again, page, sameID) {
+			return nil, 0, false, err
+		}
+		if p.server.continued(len(next) + step) {
 			p.onShortPages()
 		}
-		return nil, false, nil
+		if fresh > 0 {
+			// Between this page and that one something may stand, so the overlapping page
+			// comes next.
+			next = nil
+		}
+		return next, step, false, nil
 	}
-	// That stands right behind this page only if nothing has moved meanwhile.
-	again, err := p.fetch(ctx, at)
-	sameID := func(a, b Item) bool { return a.ID == b.ID }
-	if err != nil || !slices.EqualFunc(again, page, sameID) {
-		return nil, false, err
-	}
-	return next, false, nil
+	p.server.ended()
+	p.believed = p.believed || !p.known && !misleads
+	return nil, 0, true, nil
 }
