@@ -173,7 +173,7 @@ const leastDefaultLookback = time.Minute
 func newSimConfig(w *simWorld) simConfig {
 	r := w.rnd("config")
 	c := simConfig{
-		pageSize:         2 + r.IntN(9),
+		pageSize:         3 + r.IntN(9),
 		maxBufferedPages: 1 + r.IntN(6),
 		parallel:         1 + r.IntN(5),
 		limit:            oneOf(r, 1+r.IntN(5), 5+r.IntN(40), 50+r.IntN(200), 1000),
@@ -187,6 +187,10 @@ func newSimConfig(w *simWorld) simConfig {
 		chaos:            between(r, 20*time.Second, 150*time.Second),
 		cache:            !w.on.has(simNoCache),
 		queue:            w.on.has(simQueueIn),
+	}
+	if w.on.has(simHidden) || w.on.has(simHiddenPages) || w.on.has(simCapped) {
+		// Pages that overlap can't be joined where next to nothing is shown of them.
+		c.pageSize += 8
 	}
 	if chance(r, 15) {
 		c.pageSize = 50
