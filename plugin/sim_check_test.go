@@ -64,11 +64,7 @@ func (m *simMsg) required() bool {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		after := c.freshLook
-		if m.late {
-			after = c.freshSaved
-		}
-		if c.freshSaved == noTime || m.at <= after {
+		if c.freshSaved == noTime || m.at <= c.freshSaved {
 			return false
 		}
 	}

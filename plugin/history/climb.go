@@ -223,6 +223,13 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 				return min(read, len(page))
 			}
 		}
+		if cut == 0 && len(page) < p.pageSize && p.server.misleads() {
+			// Above what was passed nothing is shown, as far as this page goes: the next
+			// one begins where it does.
+			offset = max(0, at-(p.span-1))
+			f.mark, f.markAt = mark, markAt
+			f.blind = func(page []Item) int { return len(page) }
+		}
 		page, at, cut, err = p.seek(ctx, f, offset)
 		if errors.Is(err, errLost) && t.forgot {
 			return fmt.Errorf("the last %d messages that were read have all been deleted meanwhile: reading on from the checkpoint: %w", trailLength, err)

@@ -92,7 +92,7 @@ func (p *pass) run(ctx context.Context) (result, error) {
 		return result{}, err
 	}
 	if p.latest && !p.known {
-		return result{checkpoint: p.latestOf(k, complete), set: true}, nil
+		return result{checkpoint: p.latestOf(k), set: true}, nil
 	}
 	if complete {
 		err = p.emitKept(ctx, nil, k)
@@ -242,16 +242,17 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
 }
 
 // latestOf returns the checkpoint of a chat that is to be read from now on.
-func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
+func (p *pass) latestOf(k *kept) Checkpoint {
 	var c Checkpoint
-	c.advance(k.delivered(), p.lookback, p.now)
+	met := k.delivered()
+	c.advance(met, p.lookback, p.now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
-	if !complete {
-		// The lookback reaches behind what was kept, and what lies there was
-		// not delivered either: the ids are complete from the oldest whole
-		// second on.
-		oldest := k.items[len(k.items)-1]
-		c.From = max(c.From, (second(min(oldest.Time, p.now))+1)*tick)
+	if !k.ended {
+		// What lies behind was not delivered either, and is about as old as the last
+		// that was met.
+		for _, s := range met[:min(len(met), anchors)] {
+			c.From = max(c.From, (second(min(s.Time, p.now))+1)*tick)
+		}
 	}
 	return c
 }

@@ -14,8 +14,9 @@ type kept struct {
 	index map[string]int // id to its first place in items
 	base  int            // the position of items[0] in the API's list, as far as known
 
-	met  bool // an item that was delivered is among them
-	olds int  // how many messages in a row, at the end, are past
+	ended bool // the chat's end is among them
+	met   bool // an item that was delivered is
+	olds  int  // how many messages in a row, at the end, are past
 }
 
 func (k *kept) add(p *pass, items []Item) {
@@ -157,16 +158,17 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			return k, true, nil
 		}
 		if len(page) < p.pageSize && !short {
-			next, skipped, end, err := p.end(ctx, k, page, at, len(fresh), behind)
+			e, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
 			}
-			if end {
+			if e.is {
+				k.ended = true
 				return k, true, nil
 			}
-			behind = true
-			if len(next) > 0 {
-				fresh, page, at = next, next, at+skipped
+			behind = e.near
+			if len(e.next) > 0 {
+				fresh, page, at = e.next, e.next, at+e.step
 				k.base = at - len(k.items)
 				continue
 			}
@@ -257,43 +259,51 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 	return looked == 3
 }
 
+// end is what a look at a short page has shown.
+type end struct {
+	is   bool   // it ends the chat
+	near bool   // what stands right behind it will show that, if it is nothing
+	next []Item // this stands behind a stretch of which nothing is shown,
+	step int    // so much further down
+}
+
 // end decides whether a page at a position, which is shorter than asked and had so
 // many entries that are fresh, ends the chat. behind says that it was asked for to
-// see that. Where the chat goes on behind a stretch of which nothing is shown, it
-// returns what stands there, and how much further down that is.
+// see that.
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows: by
 // turns right behind what was shown, and behind what was asked for.
-func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (next []Item, step int, end bool, err error) {
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
 	misleads := p.server.misleads()
 	switch {
 	case misleads:
 	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
 		// There is no such chat (chats-api.md, row "204"); or what is looked for
 		// stands above, and only what came late could be below.
-		return nil, 0, true, nil
+		return end{is: true}, nil
 	case behind && fresh == 0:
 		p.server.ended()
 		p.believed = p.believed || !p.known
-		return nil, 0, true, nil
+		return end{is: true}, nil
 	case p.server.believed():
 		p.believed = p.believed || !p.known
-		return nil, 0, true, nil
+		return end{is: true}, nil
 	}
 	if fresh > 0 && (misleads || len(page) > 1 && p.server.nearby()) {
-		return nil, 0, false, nil // the next page overlaps this one
+		return end{near: true}, nil
 	}
 	steps := []int{p.pageSize}
 	if misleads && len(page) == 1 {
 		steps = []int{1, p.pageSize} // it may never show more than one
 	}
-	for _, step = range steps {
+	for _, step := range steps {
 		below, err := p.fetch(ctx, at+step)
 		if err != nil {
-			return nil, 0, false, err
+			return end{}, err
 		}
+		var next []Item
 		for i := range below {
 			if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
 				next = append(next, below[i])
@@ -306,7 +316,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		again, err := p.fetch(ctx, at)
 		sameID := func(a, b Item) bool { return a.ID == b.ID }
 		if err != nil || !slices.EqualFunc(again, page, sameID) {
-			return nil, 0, false, err
+			return end{}, err
 		}
 		if p.server.continued(len(next) + step) {
 			p.onShortPages()
@@ -316,9 +326,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			// comes next.
 			next = nil
 		}
-		return next, step, false, nil
+		return end{next: next, step: step}, nil
 	}
 	p.server.ended()
 	p.believed = p.believed || !p.known && !misleads
-	return nil, 0, true, nil
+	return end{is: true}, nil
 }
