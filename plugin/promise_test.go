@@ -235,23 +235,36 @@ func TestPromise_AMessageFromTheFutureSilencesNoTail(t *testing.T) {
 }
 
 // Two senders whose clocks are 3 s apart: half of the messages are listed far below
-// what was delivered before them.
+// what was delivered before them. A message from the future must not end the
+// lookback.
 func TestPromise_TwoClocksInAListSortedByTime(t *testing.T) {
 	t.Parallel()
-	k := newKommo(t, sandbox.Config{Order: sandbox.OrderTime})
-	chat := k.chat(40)
-	// With the default lookback, which reaches over all of them.
-	s := k.start(t, fields{"chats": []string{chat}, "poll_interval": "1ms"}, options{})
-	s.delivers(chat)
-	for i := range 44 {
-		before := k.requests()
-		k.say(chat, noon.Add(time.Hour+time.Duration(i)*100*time.Millisecond-time.Duration(i%2)*3*time.Second))
-		s.until("two polls", func() bool { return k.requests() >= before+2 })
-	}
-	s.until("all are delivered", func() bool { return len(s.out.delivered()) >= 84 })
-	assert.Equal(t, timesOf(idsOf(k.Messages(chat))), timesOf(ids(s.out.delivered())))
-	for _, p := range k.pages(chat)[2:] { // behind the first, which looks behind the end
-		assert.Zero(t, p.Offset, "what fits the newest page costs nothing")
+	for name, future := range map[string][]json.RawMessage{
+		"alone":                         nil,
+		"and a message an hour ahead":   {text(time.Now().Add(time.Hour))},
+		"and a message from 2106":       {sandbox.Restamp(text(noon), sandbox.Stamp2106, 0)},
+		"and an import an hour too old": {text(noon.Add(-time.Hour))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := newKommo(t, sandbox.Config{Order: sandbox.OrderTime})
+			chat := k.chat(40)
+			k.Append(chat, future...)
+			before := len(k.Messages(chat))
+			// With the default lookback, which reaches over all of them.
+			s := k.start(t, fields{"chats": []string{chat}, "poll_interval": "1ms"}, options{})
+			s.delivers(chat)
+			for i := range 44 {
+				polled := k.requests()
+				k.say(chat, noon.Add(time.Hour+time.Duration(i)*100*time.Millisecond-time.Duration(i%2)*3*time.Second))
+				s.until("two polls", func() bool { return k.requests() >= polled+2 })
+			}
+			s.until("all are delivered", func() bool { return len(s.out.delivered()) >= before+44 })
+			assert.Equal(t, timesOf(idsOf(k.Messages(chat))), timesOf(ids(s.out.delivered())))
+			for _, p := range k.pages(chat)[2:] { // behind the first, which looks behind the end
+				assert.Zero(t, p.Offset, "what fits the newest page costs nothing")
+			}
+		})
 	}
 }
 
