@@ -16,34 +16,37 @@ import (
 //
 //	state  moves to  when
 //	up     down      more chats than are read side by side, or all there are, have failed
-//	                 with no answer in between; or there was none for 30 s; or the API refuses
-//	                 all, or blocks the address
+//	                 that had answered before, with no answer in between; or in the
+//	                 beginning any chats; or there was no answer for the first 30 s; or the
+//	                 API refuses all, or blocks the address
 //	down   up        the API answers
 type health struct {
 	limiter    *apicall.Limiter
 	first, max time.Duration // pauses while it is down
-	// enough is how many chats have to fail in a row.
-	enough int
+	// enough returns how many chats have to fail in a row.
+	enough func() int
 	// changed is told of each change, with why.
 	changed func(up bool, why error)
 
 	mu       sync.Mutex
-	failed   map[string]struct{} // chats since the last answer
-	attempts int                 // failed attempts since the last answer
-	answered time.Time           // the last answer, or the beginning
+	began    time.Time
+	answered bool                // the API has answered
+	good     recent              // chats that have answered and not failed since
+	failed   map[string]struct{} // of those, the ones that have failed since the last answer
+	attempts int                 // failed attempts before the first answer
 	pause    time.Duration       // the last one
 	up       chan struct{}       // closed while it is up
 	fell     chan struct{}       // closed while it is down
 }
 
-// silence is after how long without an answer an API is taken to be down, however
-// few chats there are.
+// silence is after how long without a first answer an API is taken to be down,
+// however few chats have failed.
 const silence = 30 * time.Second
 
-func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, enough int, changed func(bool, error)) *health {
+func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, enough func() int, changed func(bool, error)) *health {
 	h := &health{
 		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, enough: enough, changed: changed,
-		failed: map[string]struct{}{}, answered: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
+		failed: map[string]struct{}{}, began: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
 	}
 	close(h.up)
 	return h
@@ -72,11 +75,12 @@ func (h *health) isDown() bool {
 	}
 }
 
-// answer notes that the API has answered.
-func (h *health) answer() {
+// answer notes that the API has answered for a chat.
+func (h *health) answer(chat string) {
 	h.mu.Lock()
 	clear(h.failed)
-	h.attempts, h.answered, h.pause = 0, time.Now(), 0
+	h.good.add(chat)
+	h.answered, h.pause = true, 0
 	wasDown := h.set(true)
 	h.mu.Unlock()
 	if wasDown {
@@ -88,7 +92,7 @@ func (h *health) answer() {
 func (h *health) attempt(err error) {
 	h.mu.Lock()
 	h.attempts++
-	down := h.attempts >= 4 && time.Since(h.answered) >= silence
+	down := !h.answered && h.attempts >= 4 && time.Since(h.began) >= silence
 	h.mu.Unlock()
 	if down || h.isDown() {
 		h.fall(err)
@@ -97,9 +101,13 @@ func (h *health) attempt(err error) {
 
 // fail notes that a call for a chat has failed without an answer of the API itself.
 func (h *health) fail(chat string, err error) {
+	enough := h.enough()
 	h.mu.Lock()
-	h.failed[chat] = struct{}{}
-	down := len(h.failed) >= h.enough
+	if !h.answered || h.good.has(chat) {
+		h.good.remove(chat)
+		h.failed[chat] = struct{}{}
+	}
+	down := len(h.failed) >= enough
 	h.mu.Unlock()
 	if down {
 		h.fall(err)

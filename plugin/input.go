@@ -83,9 +83,12 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	if in.probe, err = in.newClient(onlyOnce(callConf)); err != nil {
 		return nil, err
 	}
-	enough := conf.parallelChats + 1
-	if conf.chatsInput == nil {
-		enough = min(enough, len(conf.chats))
+	enough := func() int {
+		chats := 0
+		for _, n := range in.reader.Stats().Chats {
+			chats += n
+		}
+		return max(1, min(conf.parallelChats+1, chats))
 	}
 	in.health = newHealth(callConf.Limiter, conf.backoff, enough, in.report.healthChanged)
 

@@ -390,9 +390,9 @@ func (m *simMsg) before(o *simMsg) bool {
 	return m.n > o.n
 }
 
-// hidePages hides a page's worth of messages in a row, here and there.
+// hidePages hides half a page of messages in a row, here and there.
 func (c *simChat) hidePages(n int) bool {
-	run := c.w.cfg.pageSize + 1
+	run := c.w.cfg.pageSize / 2
 	return n/run%2 == 1 && c.w.rnd("hide", c.n, n/run).IntN(3) == 0
 }
 

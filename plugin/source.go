@@ -50,7 +50,7 @@ func (s *source) Page(ctx context.Context, chat string, offset, limit int) (hist
 	s.proven, s.refused, s.rejects = true, 0, 0
 	s.ours.add(chat)
 	s.mu.Unlock()
-	s.health.answer()
+	s.health.answer(chat)
 
 	// A clock that is behind costs a few ids in a checkpoint, one that is ahead could
 	// cost messages.
@@ -139,6 +139,15 @@ func (r *recent) has(chat string) bool {
 	_, now := r.now[id]
 	_, older := r.older[id]
 	return now || older
+}
+
+func (r *recent) remove(chat string) {
+	if r.now == nil {
+		return
+	}
+	id := maphash.String(r.seed, chat)
+	delete(r.now, id)
+	delete(r.older, id)
 }
 
 // identity returns what a message is known by: its id, or a hash of its bytes

@@ -148,7 +148,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 
 	fresh := page
 	behind := false // this page was asked for to see if anything follows a short one
-	short := false  // and this one ends above what was read last
+	short := false  // and this one begins above what was read last, and shows no more
+	known := 0      // where that is in the page
 	for idle := 0; ; {
 		k.add(p, fresh)
 		if behind && len(fresh) > 0 && p.server.continued(len(fresh)) {
@@ -205,7 +206,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		}
 		offset := k.base + len(k.items) - overlap
 		if short {
-			offset = at + max(1, len(page)-1)
+			offset = at + known
 		}
 		var cut int
 		page, at, cut, err = p.seek(ctx, f, max(0, offset))
@@ -214,9 +215,9 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		}
 		k.base = at + cut - len(k.items)
 		fresh = page[cut:]
-		// A server that gives less than asked may stop before the place is reached.
-		first, last := k.find(page)
-		short = first > 0 && cut == len(page) && len(page) < p.pageSize && last < len(k.items)-overlap
+		// A server that gives less than asked may stop before anything new is reached.
+		known, _ = k.find(page)
+		short = known > 0 && cut == len(page) && len(page) < p.pageSize
 	}
 }
 
