@@ -250,9 +250,13 @@ func TestAttempts_AreThrottledByTheirOutcome(t *testing.T) {
 		attempts.observe(apicall.Attempt{Outcome: apicall.OutcomeServerError, Err: errors.New("broken"), Try: 1, RetryIn: 250 * time.Millisecond})
 		attempts.observe(apicall.Attempt{Outcome: apicall.OutcomeRejected, Err: errors.New("last"), Try: 1, RetryIn: -1})
 		attempts.observe(apicall.Attempt{Outcome: apicall.OutcomeOK, Try: 1, RetryIn: -1})
-		assert.Len(t, log.with("slow"), throttleLines)
+		assert.Equal(t, []string{"WARN Attempt 2 failed, next in 2s: slow"}, log.with("slow"))
 		assert.Equal(t, []string{"WARN Attempt 1 failed, next in 250ms: broken"}, log.with("broken"))
 		assert.Empty(t, log.with("last"))
-		assert.Len(t, log.with(""), throttleLines+1)
+		assert.Len(t, log.with(""), 2)
+
+		time.Sleep(10 * time.Minute)
+		attempts.observe(apicall.Attempt{Outcome: apicall.OutcomeTimeout, Err: errors.New("still slow"), Try: 1, RetryIn: time.Second})
+		assert.Equal(t, []string{"WARN Attempt 1 failed, next in 1s (49 lines like this one were left out): still slow"}, log.with("still slow"))
 	})
 }
