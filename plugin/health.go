@@ -23,8 +23,10 @@ import (
 type health struct {
 	limiter    *apicall.Limiter
 	first, max time.Duration // pauses while it is down
-	// enough returns how many chats have to fail in a row.
-	enough func() int
+	// chats returns how many there are, and parallel how many of them are read side by
+	// side at most.
+	chats    func() int
+	parallel int
 	// changed is told of each change, with why.
 	changed func(up bool, why error)
 
@@ -43,9 +45,9 @@ type health struct {
 // however few chats have failed.
 const silence = 30 * time.Second
 
-func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, enough func() int, changed func(bool, error)) *health {
+func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, chats func() int, parallel int, changed func(bool, error)) *health {
 	h := &health{
-		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, enough: enough, changed: changed,
+		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, chats: chats, parallel: parallel, changed: changed,
 		failed: map[string]struct{}{}, began: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
 	}
 	close(h.up)
@@ -101,7 +103,7 @@ func (h *health) attempt(err error) {
 
 // fail notes that a call for a chat has failed without an answer of the API itself.
 func (h *health) fail(chat string, err error) {
-	enough := h.enough()
+	enough := max(1, min(h.parallel+1, h.chats()))
 	h.mu.Lock()
 	if !h.answered || h.good.has(chat) {
 		h.good.remove(chat)
@@ -127,9 +129,16 @@ func (h *health) fall(err error) {
 		h.pause *= 2
 	}
 	pause := h.pause
-	fell := h.set(false)
 	h.mu.Unlock()
 	h.limiter.Pause(pause)
+	h.note(err)
+}
+
+// note takes the API for down.
+func (h *health) note(err error) {
+	h.mu.Lock()
+	fell := h.set(false)
+	h.mu.Unlock()
 	if fell {
 		h.changed(false, err)
 	}

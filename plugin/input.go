@@ -83,21 +83,21 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	if in.probe, err = in.newClient(onlyOnce(callConf)); err != nil {
 		return nil, err
 	}
-	enough := func() int {
-		chats := 0
-		for _, n := range in.reader.Stats().Chats {
-			chats += n
+	chats := func() int {
+		n := 0
+		for _, some := range in.reader.Stats().Chats {
+			n += some
 		}
-		return max(1, min(conf.parallelChats+1, chats))
+		return n
 	}
-	in.health = newHealth(callConf.Limiter, conf.backoff, enough, in.report.healthChanged)
+	in.health = newHealth(callConf.Limiter, conf.backoff, chats, conf.parallelChats, in.report.healthChanged)
 
 	var store history.Store
 	if conf.checkpointCache != "" {
 		store = newCacheStore(mgr, conf.checkpointCache, conf.checkpointCacheKey, conf.scopeID)
 	}
 	in.reader, err = history.NewReader(history.Config{
-		Source:             &source{client: in.client, health: in.health},
+		Source:             newSource(in.client, in.health),
 		Store:              store,
 		Hooks:              in.report.hooks(),
 		PageSize:           max(2, conf.pageSize),

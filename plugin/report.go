@@ -37,6 +37,7 @@ type report struct {
 	failures, checkpoints, limits, corrupt, odd, times *throttle
 
 	refused atomic.Bool // the API went down by refusing all
+	retried time.Time   // of healthChanged
 
 	mu       sync.Mutex
 	empty    fewChats
@@ -50,6 +51,7 @@ type report struct {
 // fewChats counts chats and has the names of the first few.
 type fewChats struct {
 	n, told int
+	toldAt  time.Time
 	names   []string
 }
 
@@ -60,13 +62,14 @@ func (l *fewChats) add(chat string) {
 	}
 }
 
-// news reports whether there are more than were told of, by enough for another
-// line, and notes that they are told.
+// news reports whether there are more than were told of: by enough for another
+// line, or after a minute. It notes that they are told.
 func (l *fewChats) news() bool {
-	if l.n < max(1, 2*l.told) {
+	now := time.Now()
+	if l.n == l.told || l.n < 2*l.told && now.Sub(l.toldAt) < time.Minute {
 		return false
 	}
-	l.told = l.n
+	l.told, l.toldAt = l.n, now
 	return true
 }
 
@@ -113,8 +116,9 @@ func (r *report) healthChanged(up bool, why error) {
 	if up {
 		r.in.metrics.apiUp.Set(1)
 		r.in.log.Info("The API answers again")
-		if r.refused.Load() {
+		if r.refused.Load() && time.Since(r.retried) >= notOursFor {
 			// When it refused all, it was not because of them.
+			r.retried = time.Now()
 			r.in.reader.RetryNotOurs()
 		}
 		return
@@ -193,13 +197,18 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 	// not all can be told of at once.
 	if !r.in.health.isDown() {
 		if more, ok := r.failures.allow(); ok {
-			r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %v", round(retryIn), more, err)
+			which := ""
+			if !strings.Contains(err.Error(), chat) {
+				which = "chat " + chat + ": "
+			}
+			r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %s%v", round(retryIn), more, which, err)
 			return
 		}
 	}
-	if len(r.untold) < mostUntold {
-		r.untold[chat] = struct{}{}
+	if len(r.untold) >= mostUntold {
+		clear(r.untold) // most of them have recovered long since
 	}
+	r.untold[chat] = struct{}{}
 }
 
 func (in *chatHistory) checkpointKey(chat string) string {
@@ -221,7 +230,7 @@ func newAttemptLog(log *service.Logger) *attemptLog {
 }
 
 func (l *attemptLog) observe(a apicall.Attempt) {
-	if a.Err == nil || a.RetryIn < 0 {
+	if a.Err == nil || a.RetryIn <= 0 { // 0: net/http has sent it again by itself
 		return
 	}
 	l.mu.Lock()

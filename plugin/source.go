@@ -22,20 +22,30 @@ type source struct {
 	client *amojo.Client
 	health *health
 
-	mu      sync.Mutex
-	proven  bool // the API has accepted the secret
-	refused int  // refusals since the last answer that may concern every chat
-	rejects int  // 4xx since the last answer
-	ours    recent
+	mu       sync.Mutex
+	proven   bool                // the API has accepted the secret
+	refused  map[string]struct{} // chats since the last answer, so that it may concern all
+	rejected map[string]struct{} // by another 4xx
+	ours     recent
 }
 
 const (
-	// refusedInARow is how many refusals without an answer in between are taken to
-	// mean the secret rather than one chat.
+	// refusedInARow is how many chats may be refused, without an answer in between, at
+	// full speed. After that each refusal is followed by a pause.
 	refusedInARow = 3
-	// rejectedInARow is how many other 4xx in a row are taken to mean the channel.
+	// refusedByAll is how many have to be, or all there are, to mean the secret rather
+	// than chats of other channels, and mostStrangers how many until the pauses grow:
+	// those of other channels may come first.
+	refusedByAll  = 10
+	mostStrangers = 300
+	// rejectedInARow is how many chats in a row have to be answered with another 4xx to
+	// mean the channel.
 	rejectedInARow = 64
 )
+
+func newSource(client *amojo.Client, h *health) *source {
+	return &source{client: client, health: h, refused: map[string]struct{}{}, rejected: map[string]struct{}{}}
+}
 
 // Page implements history.Source.
 func (s *source) Page(ctx context.Context, chat string, offset, limit int) (history.Page, error) {
@@ -47,7 +57,9 @@ func (s *source) Page(ctx context.Context, chat string, offset, limit int) (hist
 		return history.Page{}, s.failed(chat, err)
 	}
 	s.mu.Lock()
-	s.proven, s.refused, s.rejects = true, 0, 0
+	s.proven = true
+	clear(s.refused)
+	clear(s.rejected)
 	s.ours.add(chat)
 	s.mu.Unlock()
 	s.health.answer(chat)
@@ -87,17 +99,24 @@ func (s *source) failed(chat string, err error) error {
 			s.mu.Unlock()
 			return fmt.Errorf("%w: %w", history.ErrNotOurs, err)
 		}
-		s.refused++
-		all := s.refused >= refusedInARow
+		s.refused[chat] = struct{}{}
+		n, chats := len(s.refused), s.health.chats()
+		all := n >= min(refusedByAll, chats)
 		s.proven = s.proven && !all
 		s.mu.Unlock()
-		if all {
+		switch {
+		case all && n >= min(mostStrangers, chats):
 			s.health.fall(err)
+		case all:
+			s.health.note(err)
+			s.health.limiter.Pause(min(time.Second, s.health.max))
+		case n >= refusedInARow:
+			s.health.limiter.Pause(min(time.Second, s.health.max))
 		}
 	case errors.As(err, &rejected):
 		s.mu.Lock()
-		s.rejects++
-		all := s.rejects >= rejectedInARow
+		s.rejected[chat] = struct{}{}
+		all := len(s.rejected) >= rejectedInARow
 		s.mu.Unlock()
 		if all {
 			s.health.fall(err)

@@ -24,6 +24,10 @@ func (r *Reader) mark(c *chat) {
 		return
 	}
 	c.work.dirty = true
+	if r.cfg.Store == nil {
+		r.dirty.add(c, time.Now()) // nothing is written, so there is nothing to spare
+		return
+	}
 	if !c.work.saving {
 		r.dirty.add(c, r.started.Add(c.saved).Add(r.cfg.CheckpointInterval))
 	}

@@ -407,7 +407,7 @@ func TestReader_RoomForOthers(t *testing.T) {
 		synctest.Wait()
 		assert.Len(t, failing.done, 200)
 		assert.Len(t, foreign.done, 4500)
-			})
+	})
 }
 
 // Named again while it is read, waits or is delivered: one more pass, not two,
