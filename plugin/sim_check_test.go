@@ -68,6 +68,10 @@ func (m *simMsg) required() bool {
 			return false
 		}
 	}
+	if m.late && (c.w.api.capped > 0 || c.w.on.has(simHidden) || c.w.on.has(simHiddenPages)) {
+		// The poll of a known chat ends at a short page that shows what was delivered.
+		return false
+	}
 	if m.late {
 		// Listed below what had been read: it is looked for within the lookback of the
 		// newest that was known when the pass began which is the first to find it.

@@ -141,6 +141,10 @@ func ingredientsOf(seed uint64) simSet {
 		s = simSetOf(only)
 	}
 	s |= simSetOf(os.Getenv("KOMMO_SIM_WITH"))
+	if s.has(simCapped) {
+		// One reason for short pages is enough at a time.
+		s &^= 1<<simHidden | 1<<simHiddenPages
+	}
 	s &^= simSetOf(os.Getenv("KOMMO_SIM_WITHOUT"))
 	return s
 }

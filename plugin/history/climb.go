@@ -10,12 +10,16 @@ import (
 	"slices"
 )
 
+// mostLost is how often a climb begins anew because nothing of what it passed is
+// left. After that the pass itself does.
+const mostLost = 8
+
 // start finds where to begin in a chat that is longer than the buffer: what
 // stands at the chat's end, or around what was delivered last. That is only where
 // to look: how far down it is read from there decides walkFrom, as it does at the
 // top.
 func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
-	for range stuckAfter {
+	for range mostLost {
 		page, at, found, err := p.boundary(ctx, k)
 		if err == nil && !found {
 			// With nothing of what was delivered in sight, not even a time says how
@@ -32,7 +36,7 @@ func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
 			return nil, err
 		}
 	}
-	return nil, p.stuck(stuckAfter)
+	return nil, fmt.Errorf("beginning %d times: %w", mostLost, ErrNoProgress)
 }
 
 // boundary looks for a page with something that was delivered, or with the time to
@@ -234,7 +238,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if errors.Is(err, errLost) && t.forgot {
 			return fmt.Errorf("the last %d messages that were read have all been deleted meanwhile: reading on from the checkpoint: %w", trailLength, err)
 		}
-		if errors.Is(err, errLost) && lost < stuckAfter {
+		if errors.Is(err, errLost) && lost < mostLost {
 			lost++
 			p.above, p.met = false, false
 			if low, err = p.start(ctx, k); err == nil {

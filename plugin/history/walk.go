@@ -260,6 +260,16 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 	return looked == 3
 }
 
+// old says that the last message of a run of entries was delivered, or is past.
+func (p *pass) old(items []Item) bool {
+	for i := len(items) - 1; i >= 0; i-- {
+		if it := &items[i]; it.ID != "" {
+			return p.delivered(it) || p.past(it)
+		}
+	}
+	return false
+}
+
 // end is what a look at a short page has shown.
 type end struct {
 	is   bool   // it ends the chat
@@ -280,7 +290,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	misleads := p.server.misleads()
 	switch {
 	case misleads:
-	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met:
+	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met && p.old(k.items):
 		// There is no such chat (chats-api.md, row "204"); or what is looked for
 		// stands above, and only what came late could be below.
 		return end{is: true}, nil
