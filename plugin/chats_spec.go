@@ -60,6 +60,10 @@ For `+"`talks`"+` the checkpoint is a time, and the talks updated in the two min
 
 A listing that fails is tried again and goes on where it was. An expired token is reported each time, and nothing is delivered until a new one is configured.
 
+### Limits
+
+No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 pauses all requests of this input for as long as its body (`+"`retry_after`) or `Retry-After`"+` says, at most an hour. One that states no wait, or that comes again within a minute, also slows the input to 70% of what was accepted; it is near its old speed after half a minute to a minute and at full speed within five minutes without a 429.
+
 ### Metadata
 
 Each message has these, as far as the API gave them:

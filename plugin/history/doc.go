@@ -93,15 +93,16 @@
 // follows all that was asked for. Once nothing was found 32 times that is believed,
 // but for one in 64. If something was found, short pages mislead at this server:
 // from then on all are looked behind, and the chats whose ends were believed are
-// read again from their beginning. No look is taken where the pass has met what was
-// delivered, and none for a chat that shows nothing at all.
+// read again from their beginning. Until then no look is taken in a chat that shows
+// nothing at all, nor where the pass has met what was delivered and ends with
+// something delivered or old.
 //
 // A pass is lost when nothing of what it read before is left where it goes on. The
 // walk then begins anew, having emitted nothing. The climb looks for its start
-// again and leaves out what it has passed, of which it remembers the last 2,000
-// items; if it has passed more than that, the pass fails and the next one goes on
-// from the checkpoint. After 64 requests in a row without anything new it fails
-// with ErrNoProgress.
+// again, a few times, and leaves out what it has passed, of which it remembers the
+// last 2,000 items; if it has passed more than that, the pass fails and the next one
+// goes on from the checkpoint. A pass that begins anew too often, or makes 64 requests
+// in a row without anything new, fails with ErrNoProgress.
 //
 // # Many chats
 //
