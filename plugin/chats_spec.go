@@ -42,7 +42,7 @@ Only chats of the own channel answer the signed call of `+"`kommo_chat_history`"
 
 ### What a listing guarantees
 
-Every chat that is in the list while it is read is delivered, however many talks move to the front meanwhile: pages overlap, a page that does not continue the one before is asked for again, and the front is read once more at the end.
+Every chat that is in the list while it is read is delivered, however many talks move to the front meanwhile: pages overlap, a page that does not continue the one before is asked for again, and the front is read once more at the end. A page that is not full is not taken for the last: one more request looks behind it, until nothing was found there 32 times, and now and then after that; if something was, always, with a warning, and chats that were passed over are delivered then, others once again.
 
 Nothing is documented about the order of the list, so all of it is read each time: with 250 entries a page, 10,000 talks take about 45 requests. Once a whole listing of more than one page has shown that the talks updated last come first, in a way that no order by age could, later listings end where nothing new can follow: a poll then takes one request, or one for about every 250 talks that changed since the last poll or in the two minutes before. All of the list is still read once a day, to see that this holds; if it ever does not, the chats since the last whole listing are delivered again.
 
@@ -52,11 +52,17 @@ A talk that appears in the list with an update of more than two minutes ago, for
 
 ### Delivery
 
-At least once. A checkpoint covers only what the output has acknowledged, and is kept also in the middle of a listing. To keep checkpoints across restarts set `+"`checkpoint_cache`"+`. A talk that was updated within the last seconds before it was listed is delivered once more by the next listing, because a second update within the same second would not show. One message that is rejected again and again does not hold up the others, but everything listed after it is delivered again after a restart.
+At least once. A checkpoint covers only what the output has acknowledged, and is kept also in the middle of a listing. To keep checkpoints across restarts set `+"`checkpoint_cache`"+`. A talk that was updated within the last seconds before it was listed is delivered once more by the next listing, because a second update within the same second would not show.
+
+Each chat is acknowledged by itself: one that is rejected again and again is sent again, alone where the output says which it was, and holds up no other. Up to 65,536 may be out before listing waits. What was listed after it is delivered again after a restart with `+"`talks`; with `contact_chats`"+` only it is. A checkpoint that vanishes from the cache, is torn or replaced is noticed after a listing and written again, with a warning.
 
 For `+"`talks`"+` the checkpoint is a time, and the talks updated in the two minutes around it. For `+"`contact_chats`"+` it is the id of every chat ever delivered, 22 bytes each in 64 keys, and about 40 bytes of memory for each: some 40 MB for a million chats.
 
 A listing that fails is tried again and goes on where it was. An expired token is reported each time, and nothing is delivered until a new one is configured.
+
+### Limits
+
+No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 pauses all requests of this input for as long as its body (`+"`retry_after`) or `Retry-After`"+` says, at most an hour. One that states no wait, or that comes again within a minute, also slows the input to 70% of what was accepted; it is near its old speed after half a minute to a minute and at full speed within five minutes without a 429.
 
 ### Metadata
 

@@ -50,11 +50,13 @@ Without `+"`poll_interval`"+` every chat is read once to its end and the input e
 
 At least once. A checkpoint covers only what the output has acknowledged, so after a crash the input goes on from there. To keep checkpoints across restarts set `+"`checkpoint_cache`"+`.
 
+What an output rejects is sent again, and only that, where the output's report can be matched. Behind a pipeline that drops, adds, joins or divides messages the engine shifts the positions in such a report; the batch is then sent again in halves until each part is clear, so delivered messages can repeat a few times. A rejected message is overtaken only by messages of its own batch that the output accepted; the next batch of its chat waits, unless `+"`preserve_order` is `false`"+`.
+
 A chat's next batch leaves only after the batch before it was acknowledged, so the order holds whatever the output's concurrency. An output that collects batches by `+"`count`"+` should have a `+"`period`"+` too, or it may wait for messages that wait for it; see `+"`preserve_order`"+`.
 
 ### Limits
 
-No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 or a Retry-After stops all requests of this input for as long as the server asks. To share a limit between processes set `+"`rate_limit`"+`.
+No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 pauses all requests of this input for as long as its body (`+"`retry_after`) or `Retry-After`"+` says, at most an hour. One that states no wait, or that comes again within a minute, also slows the input to 70% of what was accepted; it is near its old speed after half a minute to a minute and at full speed within five minutes without a 429. To share a limit between processes set `+"`rate_limit`"+`.
 
 ### Metadata
 
@@ -104,7 +106,7 @@ Each message has these, as far as the API gave them:
 				Default([]any{}).
 				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
 			service.NewInputField(fieldChatsInput).
-				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read, delivered to its end, and the output has acknowledged that. A chat that fails is tried again here, as `backoff` says; its message stays unacknowledged meanwhile, and is rejected only when this input is shut down. A chat that is named again while it is being read is read once more after that. When the input in this field ends, so does the whole, after the last chat has been read, delivered and saved. An `inproc` has to be wrapped in a `sequence`.").
+				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read to its end, the output has acknowledged all of it, and its checkpoint is written. A chat that fails is tried again here, as `backoff` says; its message stays unacknowledged meanwhile, and is rejected only when this input is shut down. A chat that is named again while it is being read is read once more after that. When the input in this field ends, so does the whole, after the last chat has been read, delivered and saved. An `inproc` has to be wrapped in a `sequence`.").
 				Optional(),
 			service.NewInterpolatedStringField(fieldChatID).
 				Description("How a message of `chats_input` names its chat. Unless set, that is its metadata `kommo_chat_id`, as `kommo_chats` gives it, and where it has none its whole content. Space around an id is removed, and a message without a possible id is rejected.").
@@ -123,11 +125,11 @@ Each message has these, as far as the API gave them:
 				Default(startOldest).
 				LintRule(""), // the engine's own would refuse an empty one, as of a variable that may be empty
 			service.NewStringField(fieldSince).
-				Description("Ignore messages that were sent before this time, in RFC 3339. No page is asked for that can only hold such.").
+				Description("Ignore messages that were sent before this time, in RFC 3339. Since a single time can be wrong, a chat without a checkpoint is read on until 50 messages in a row are older.").
 				Optional().
 				Example("2024-01-01T00:00:00Z"),
 			service.NewDurationField(fieldLookback).
-				Description("How far behind its newest delivered message a chat is searched each time for messages that were imported later with an older time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where there are more, the span is shorter.").
+				Description("How far behind its newest delivered message a chat is searched each time for messages that came later with an older time. It matters where the API lists by time: a message that is listed where it arrived is found whatever its time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where more lie in the span, or share one second, the span is shorter.").
 				Default("5m").
 				Advanced(),
 			service.NewIntField(fieldParallelChats).
@@ -147,11 +149,11 @@ Each message has these, as far as the API gave them:
 				Advanced(),
 		).
 		Fields(callFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
-			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again every hour.")...).
+			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again after a minute, and then every hour.")...).
 		Fields(checkpointFields(inputName,
-			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. A checkpoint that vanishes from it while this process runs is written again from memory. Without a cache progress is kept in memory and lost at the end.",
+			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. A checkpoint that vanishes from it or is set back while this process runs is written again from memory, with a warning; with `chats_input` that holds for the chats read last, some 65,000. Without a cache progress is kept in memory and lost at the end.",
 			"The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`, with a hash in place of a long chat id. Give each pipeline that reads the same chats into another place a prefix of its own.",
-			"Acknowledged progress is written at most this often for each chat, and at every clean stop.")...).
+			"Acknowledged progress is written at most this often for each chat, at once when one of `chats` is through in a run that has an end, and at every clean stop.")...).
 		Fields(networkFields()...).
 		Field(service.NewAutoRetryNacksToggleField()).
 		LintRule(lintRule(inputName)).

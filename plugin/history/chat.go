@@ -8,8 +8,8 @@ import "time"
 type State uint8
 
 // A chat waits for its turn or its next poll, is read, or has been read and
-// waits for its acknowledgements. A failing one waits for its next try, a done
-// one for nothing.
+// waits for its acknowledgements. A failing one waits for its next try or is being
+// tried again, a done one waits for nothing.
 const (
 	Waiting State = iota
 	Reading

@@ -28,11 +28,10 @@ type Checkpoint struct {
 	// Time by the lookback, or by less where more than maxSeen were delivered within
 	// it, and never moves back.
 	From int64
-	// Seen are the delivered items since From in the order of their delivery,
-	// with what was delivered between them whatever its time, and always the last
-	// few: in an API that lists late messages where they arrive rather than where
-	// their time belongs, all that stands before one of these is new, and
-	// several of them outlast the deletion of one.
+	// Seen are the delivered items since From in the order of their delivery, with
+	// what was delivered between them whatever its time, and always the last few,
+	// however old: where late messages are listed as they arrive, what stands above
+	// these is new whatever its time, and several of them outlast the deletion of one.
 	Seen []Seen
 }
 
@@ -80,9 +79,9 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 			break
 		}
 	}
-	// And from before it, what claims to be of the future, since no time will ever
-	// show that it was delivered; or what did so then, as long as an API that sorts by
-	// time lists it above one of those that nothing old stands above.
+	// Of what was delivered before that, what an API that sorts by time lists above a
+	// firm item is kept too: what claims to be of the future, or did when it was
+	// delivered. Met there and not known, it would be taken for new.
 	oldest := floor
 	for i := max(begin, len(all)-anchors); i < len(all); i++ {
 		if c.firm(all, i, floor) {
@@ -108,9 +107,10 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 }
 
 // firm says of the item at i, of all that were delivered and are known, that
-// nothing stands above it that was delivered before it, whichever way the API sorts:
-// it is the last, or lies within the lookback, or is one of the last few and was the
-// newest of these by its time as well.
+// nothing that was delivered before it and is forgotten stands above it, whichever
+// way the API sorts. So what stands above it and is not known is new. It is the last
+// item, or lies within the lookback, or is one of the last few and was the newest of
+// those by its time as well when it was delivered.
 func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 	s, few := all[i], max(0, len(all)-anchors)
 	switch {

@@ -51,7 +51,8 @@ type Config struct {
 	Lookback time.Duration
 
 	// CheckpointInterval is the least time between two writes of one chat's
-	// checkpoint. 0 or more.
+	// checkpoint, but for the last one of a chat that is read once and of Close. 0 or
+	// more.
 	CheckpointInterval time.Duration
 	// FirstRetry and Retry are how long a chat that failed waits before the next
 	// try: at first, and at most. The wait doubles in between. Retry is also the most

@@ -2,7 +2,7 @@
 
 package history
 
-// mostRemembered is how many chats a memory that is bounded has at most; 200 bytes
+// mostRemembered is how many chats a memory that is bounded has at most; 300 bytes
 // for each are usual.
 const mostRemembered = 1 << 16
 
