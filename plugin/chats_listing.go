@@ -81,8 +81,15 @@ func newChatList(parsed *service.ParsedConfig, mgr *service.Resources) (*chatLis
 	attempts := newAttemptLog(in.log)
 	callConf := conf.caller(mgr, func(a apicall.Attempt) {
 		in.metrics.attempt(a)
+		in.metrics.reached(a.Outcome)
 		attempts.observe(a)
 	})
+	limits := newThrottle()
+	callConf.LimitFailed = func(err error, retryIn time.Duration) {
+		if more, ok := limits.allow(); ok {
+			in.log.Errorf("No request can be sent; next try in %s%s: %v", round(retryIn), more, err)
+		}
+	}
 	callConf.URLField = fieldAPIURL
 	client, err := in.newClient(callConf)
 	if err != nil {

@@ -187,7 +187,7 @@ func (in *chatHistory) Read(ctx context.Context) (*replay.Batch, error) {
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.delivered(len(messages), newest)
-	return &replay.Batch{Messages: messages, Ack: b.Ack}, nil
+	return &replay.Batch{Messages: messages, Ack: b.Ack, Rejected: in.report.outputRejected}, nil
 }
 
 // Close stops reading and writes the last checkpoints.
@@ -239,7 +239,7 @@ func (in *chatHistory) ConnectionTest(ctx context.Context) service.ConnectionTes
 	}
 	_, err := in.probe.History(ctx, chat, 0, 1)
 	var rejected *amojo.Error
-	if errors.As(err, &rejected) && in.conf.chatsInput != nil {
+	if errors.As(err, &rejected) && !rejected.NotRegistered() && in.conf.chatsInput != nil {
 		// No such chat: but that is what the API said after it had checked
 		// the signature.
 		err = nil

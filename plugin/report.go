@@ -34,7 +34,7 @@ type report struct {
 	in       *chatHistory
 	attempts *attemptLog
 
-	failures, checkpoints, limits, corrupt, odd, times *throttle
+	failures, checkpoints, limits, corrupt, odd, times, rests, slowed *throttle
 
 	refused atomic.Bool // the API went down by refusing all
 	retried time.Time   // of healthChanged
@@ -86,6 +86,7 @@ func newReport(in *chatHistory) *report {
 		in: in, attempts: newAttemptLog(in.log),
 		failures: &throttle{period: 10 * time.Second, lines: 20}, checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
 		odd: newThrottle(), times: newThrottle(),
+		rests: &throttle{period: 10 * time.Minute, lines: 1}, slowed: &throttle{period: 10 * time.Minute, lines: 1},
 		untold: map[string]struct{}{},
 	}
 }
@@ -98,9 +99,27 @@ func (r *report) attempt(a apicall.Attempt) {
 		apicall.OutcomeBrokenBody, apicall.OutcomeRedirected, apicall.OutcomeTooLarge:
 		r.in.health.attempt(a.Err)
 	}
-	if !r.in.health.isDown() {
+	switch {
+	case a.RetryAfter > apicall.MaxRest:
+		if more, ok := r.rests.allow(); ok {
+			r.in.log.Warnf("The server asks to be left alone for %s; all requests rest for %s, and then it is asked again%s: %v",
+				longTime(a.RetryAfter), apicall.MaxRest, more, a.Err)
+		}
+	case a.SlowedTo > 0:
+		if more, ok := r.slowed.allow(); ok {
+			r.in.log.Warnf("The API throttles this input, so it is slowed to %.2g requests/s for some minutes%s: %v", a.SlowedTo, more, a.Err)
+		}
+	case !r.in.health.isDown():
 		r.attempts.observe(a)
 	}
+}
+
+// longTime shows a duration that may be absurd.
+func longTime(d time.Duration) string {
+	if d > 48*time.Hour {
+		return plural(int(d/(24*time.Hour)), "day", "days")
+	}
+	return round(d)
 }
 
 // limitFailed is told when the shared rate limit could not be asked.
@@ -362,8 +381,8 @@ func (r *report) tellGathered(first bool) {
 	}
 }
 
-// Rejected notes that the output has rejected something.
-func (r *report) Rejected() { r.note(func() { r.rejected = time.Now() }) }
+// outputRejected notes that the output has rejected something. It says so itself.
+func (r *report) outputRejected() { r.note(func() { r.rejected = time.Now() }) }
 
 func (r *report) rejectedSince(t time.Time) bool {
 	r.mu.Lock()

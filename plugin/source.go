@@ -116,7 +116,8 @@ func (s *source) failed(chat string, err error) error {
 	case errors.As(err, &rejected):
 		s.mu.Lock()
 		s.rejected[chat] = struct{}{}
-		all := len(s.rejected) >= rejectedInARow
+		all := len(s.rejected) >= rejectedInARow ||
+			rejected.NotRegistered() && len(s.rejected) >= min(refusedByAll, s.health.chats())
 		s.mu.Unlock()
 		if all {
 			s.health.fall(err)

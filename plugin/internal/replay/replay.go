@@ -34,6 +34,8 @@ type Batch struct {
 	// Accepted, if set, is called once for each message when it is accepted, by its
 	// index in Messages: for one at a time, and before Ack.
 	Accepted func(i int)
+	// Rejected, if set, is called each time that something of the batch comes back.
+	Rejected func()
 }
 
 // Input is implemented by the inputs. Read is never called twice at once. It has
@@ -269,6 +271,9 @@ func (p *input) answered(ctx context.Context, d *delivery, t *ticket, err error)
 	if p.settle(d, v) {
 		p.done(d.batch)
 		return
+	}
+	if d.batch.Rejected != nil && ctx.Err() == nil {
+		d.batch.Rejected()
 	}
 	d.due = time.Now().Add(d.rest)
 	p.mu.Lock()
