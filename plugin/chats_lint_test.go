@@ -34,7 +34,7 @@ func TestChats_ProxyAndTLS(t *testing.T) {
 	s := k.lists(t, fields{"api_url": "http://example.kommo.com", "proxy_url": proxy.URL}, options{})
 	s.ended()
 	assert.Len(t, s.named(), 3)
-	assert.Equal(t, int64(1), proxied.Load())
+	assert.Equal(t, int64(2), proxied.Load(), "and one looks behind the short page")
 
 	secure := unstartedKommo(t, sandbox.Config{AccessToken: accessToken})
 	secure.http.StartTLS()

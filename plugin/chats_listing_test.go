@@ -40,7 +40,7 @@ func TestChats_EntryVerbatimWithTypedMetadata(t *testing.T) {
 	assert.Equal(t, map[string]any{"kommo_chat_id": "plain", "kommo_talk_id": int64(7), "kommo_updated_at": noon.Unix() - 1}, got[1].meta)
 	assert.Empty(t, s.logs.complaints())
 	assert.Equal(t, []string{
-		"kommo_chats_checkpoint_errors_total", "kommo_chats_limiter_wait_ns", "kommo_chats_listed_total",
+		"kommo_chats_api_up", "kommo_chats_checkpoint_errors_total", "kommo_chats_limiter_wait_ns", "kommo_chats_listed_total",
 		"kommo_chats_newest_update_timestamp", "kommo_chats_request_duration_ns",
 	}, slices.DeleteFunc(s.metrics.names(), func(n string) bool {
 		return n == "kommo_chats_throttled_total" || len(n) > 27 && n[:27] == "kommo_chats_requests_total{"

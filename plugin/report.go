@@ -212,9 +212,11 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 		return
 	}
 	delete(r.untold, chat)
-	// While the API itself is down that is what is told of, and of very many chats
-	// not all can be told of at once.
-	if !r.in.health.isDown() {
+	// While the API itself is down that is what is told of, of very many chats not all
+	// can be told of at once, and a first refusal may turn out to be of another channel
+	// or of all.
+	var refused *amojo.RefusedError
+	if !r.in.health.isDown() && !(times == 1 && errors.As(err, &refused)) {
 		if more, ok := r.failures.allow(); ok {
 			which := ""
 			if !strings.Contains(err.Error(), chat) {
