@@ -160,10 +160,15 @@ func (h *health) set(up bool) bool {
 	return true
 }
 
-// wait returns when the API answers, or with the context's error.
+// wait returns when the API answers, after a second at the latest, or with the
+// context's error.
 func (h *health) wait(ctx context.Context) error {
+	second := time.NewTimer(time.Second)
+	defer second.Stop()
 	select {
 	case <-h.whenUp():
+		return nil
+	case <-second.C:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

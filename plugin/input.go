@@ -129,8 +129,12 @@ func (in *chatHistory) newClient(conf apicall.Config) (*amojo.Client, error) {
 }
 
 // Connect starts to read. What can be checked without the API was checked when
-// the input was built, and what can't is retried while reading. It returns when the
-// API answers, or is not known not to: until then the input is not ready.
+// the input was built, and what can't is retried while reading.
+//
+// While the API does not answer it takes a second, for all of which the input is not
+// ready; Read then says again that it is not connected. It takes no longer, for what
+// was read before, or rejected, has to go out meanwhile: it may be all that the
+// reader waits for.
 func (in *chatHistory) Connect(ctx context.Context) error {
 	if in.stopped.Err() != nil {
 		return service.ErrNotConnected

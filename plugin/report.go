@@ -85,7 +85,7 @@ func newReport(in *chatHistory) *report {
 	return &report{
 		in: in, attempts: newAttemptLog(in.log),
 		failures: &throttle{period: 10 * time.Second, lines: 20}, checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
-		odd: newThrottle(), times: newThrottle(),
+		odd: &throttle{period: 10 * time.Minute, lines: 5}, times: &throttle{period: 10 * time.Minute, lines: 5},
 		rests: &throttle{period: 10 * time.Minute, lines: 1}, slowed: &throttle{period: 10 * time.Minute, lines: 1},
 		untold: map[string]struct{}{},
 	}
