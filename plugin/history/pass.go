@@ -182,7 +182,7 @@ func (p *pass) checkOrder(page []Item) error {
 // delivered says that an item is known to have been delivered.
 func (p *pass) delivered(it *Item) bool {
 	_, ok := p.seen[it.ID]
-	return ok
+	return ok && it.ID != ""
 }
 
 // past says that an item is older than all that can be new.
@@ -228,9 +228,11 @@ func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
 // trail has; that may be nil.
 func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
 	p.met = p.met || k.met
+	newest := slices.IndexFunc(k.items, func(it Item) bool { return p.delivered(&it) })
 	out := make([]Item, 0, len(k.items))
 	for i := len(k.items) - 1; i >= 0; i-- {
 		it := &k.items[i]
+		p.above = p.above || i < newest
 		if it.ID == "" {
 			p.odd++
 			continue

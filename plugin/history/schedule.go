@@ -336,7 +336,14 @@ func (r *Reader) pass(c *chat) error {
 	if reread {
 		c.reread = false
 	}
-	c.believed = c.believed || p.believed
+	switch {
+	case p.believed && r.server.misleads():
+		// That came out while this pass was going on.
+		c.reread, c.again = true, true
+		r.keepOpen(c)
+	case p.believed:
+		c.believed = true
+	}
 	if found.set && w.quiet() {
 		w.known = true
 		w.read, w.acked = found.checkpoint, found.checkpoint
