@@ -203,7 +203,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if edge < len(page) && page[edge].ID != "" {
 			mark, markAt = page[edge].ID, at+edge
 		}
-		f := &frontier{cut: t.cut, time: min(t.edge, p.now), tiesAreNewer: true, step: max(4, 2*slack)}
+		f := &frontier{cut: t.cut, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack)}
 		want := at + edge
 		offset := max(0, want-(p.span-1)+slack)
 		if offset >= at {
@@ -270,8 +270,8 @@ type trail struct {
 	passed []uint64 // a ring, once it is full
 	oldest int      // in passed
 	ids    map[uint64]struct{}
-	edge   int64 // time of the newest, by its place
-	forgot bool  // it does not have all that was passed
+	edge   []int64 // times of the newest few, by their place
+	forgot bool    // it does not have all that was passed
 }
 
 func newTrail() *trail {
@@ -289,7 +289,7 @@ func (t *trail) has(it *Item) bool {
 
 // push adds the next newer item. It returns false for one that is there.
 func (t *trail) push(it *Item) bool {
-	t.edge = it.Time
+	t.edge = append(t.edge[max(0, len(t.edge)-timesAtEdge+1):], it.Time)
 	id := maphash.String(t.seed, it.ID)
 	if _, ok := t.ids[id]; ok {
 		return false

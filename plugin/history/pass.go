@@ -151,7 +151,7 @@ func (p *pass) fillTimes(page []Item) {
 		case end < len(page):
 			fill = page[end].Time
 		default:
-			fill = p.from.Time
+			fill = max(p.from.Time, p.from.From)
 		}
 		for ; i < end; i++ {
 			page[i].Time, page[i].untimed = fill, true
@@ -247,16 +247,37 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
 func (p *pass) latestOf(k *kept) Checkpoint {
 	var c Checkpoint
 	met := k.delivered()
-	c.advance(met, p.lookback, p.now)
+	// Where most messages are later than the server's clock, that is what errs.
+	now := max(p.now, median(times(k.items)))
+	c.advance(met, p.lookback, now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
 	if !k.ended {
 		// What lies behind was not delivered either, and is about as old as the last
 		// that was met.
 		for _, s := range met[:min(len(met), anchors)] {
-			c.From = max(c.From, (second(min(s.Time, p.now))+1)*tick)
+			c.From = max(c.From, (second(min(s.Time, now))+1)*tick)
 		}
 	}
 	return c
+}
+
+// median returns the middle one of some times, 0 of none.
+func median(times []int64) int64 {
+	if len(times) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(times))[len(times)/2]
+}
+
+// times returns the times of those entries that are messages.
+func times(items []Item) []int64 {
+	out := make([]int64, 0, len(items))
+	for i := range items {
+		if items[i].ID != "" {
+			out = append(out, items[i].Time)
+		}
+	}
+	return out
 }
 
 // anchored returns the checkpoint with what was met in the place of what has

@@ -94,9 +94,14 @@ func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, 
 			return nil, 0, 0, p.stuck(tries)
 		}
 		p.onRealigned()
-		if f.deeper(page) {
+		// A page of a server that gives less than asked may have ended just above it.
+		cutShort := tries == 1 && len(page) > 0 && len(page) < p.span && p.server.misleads()
+		if cutShort || f.deeper(page) {
 			if b.fresh() {
 				b.step = f.step
+			}
+			if cutShort {
+				b.step = p.span - len(page)
 			}
 			offset = b.deeper(offset)
 		} else {

@@ -72,17 +72,23 @@ func (k *kept) cut(page []Item) (int, bool) {
 }
 
 // edge returns how many of the last kept entries the next page should repeat
-// for its place to be recognised, and the time of the oldest item among them.
+// for its place to be recognised, and the time of the oldest items.
 // Entries without an identity can't be recognised; with nothing else in the
-// last page's worth, ok is false.
+// last page's worth, ok is false. A single time may err, so it is the middle one of
+// the last few.
 func (k *kept) edge(pageSize int) (overlap int, time int64, ok bool) {
+	time = median(times(k.items[max(0, len(k.items)-timesAtEdge):]))
 	for overlap = 1; overlap <= len(k.items) && overlap < pageSize; overlap++ {
-		if it := &k.items[len(k.items)-overlap]; it.ID != "" {
-			return overlap, it.Time, true
+		if k.items[len(k.items)-overlap].ID != "" {
+			return overlap, time, true
 		}
 	}
-	return 1, k.items[len(k.items)-1].Time, false
+	return 1, time, false
 }
+
+// timesAtEdge is of how many entries at the edge of what was read the times are
+// compared with others.
+const timesAtEdge = 5
 
 // mark returns the oldest message and its position.
 func (k *kept) mark() (id string, at int) {
@@ -263,16 +269,6 @@ func (p *pass) enoughAtEnd(page []Item) bool {
 	return looked == 3
 }
 
-// old says that the last message of a run of entries was delivered, or is past.
-func (p *pass) old(items []Item) bool {
-	for i := len(items) - 1; i >= 0; i-- {
-		if it := &items[i]; it.ID != "" {
-			return p.delivered(it) || p.past(it)
-		}
-	}
-	return false
-}
-
 // end is what a look at a short page has shown.
 type end struct {
 	is   bool   // it ends the chat
@@ -293,9 +289,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	misleads := p.server.misleads()
 	switch {
 	case misleads:
-	case len(k.items) == 0 && at == 0, p.latest && !p.known, p.known && k.met && p.old(k.items):
-		// There is no such chat (chats-api.md, row "204"); or what is looked for
-		// stands above, and only what came late could be below.
+	case len(k.items) == 0 && at == 0, p.latest && !p.known:
+		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
+		// for.
 		return end{is: true}, nil
 	case behind && fresh == 0:
 		p.server.ended()
