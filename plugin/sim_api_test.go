@@ -321,7 +321,7 @@ func (a *simAPI) decide(p *simProcess, c *simChat, r *rand.Rand, req *http.Reque
 		}
 		a.tokens--
 	}
-	if a.sometimes > 0 && !w.calm && chance(r, a.sometimes) {
+	if a.sometimes > 0 && !w.calm && (c == nil || c.failing(now) == simHealthy) && chance(r, a.sometimes) {
 		switch r.IntN(7) {
 		case 0:
 			return simJSON(500, `{"trace_id":"0123456789abcdef"}`)

@@ -95,7 +95,9 @@ func (s *source) failed(chat string, err error) error {
 		s.health.limiter.Pause(s.health.max)
 	case errors.As(err, &refused):
 		s.mu.Lock()
-		if s.proven && !s.ours.has(chat) {
+		// One that was read before casts doubt on the secret.
+		s.proven = s.proven && !s.ours.has(chat)
+		if s.proven {
 			s.mu.Unlock()
 			return fmt.Errorf("%w: %w", history.ErrNotOurs, err)
 		}

@@ -55,9 +55,11 @@ type chat struct {
 	turn  uint32
 	state State
 	phase phase
-	// failures counts the failed passes in a row, unread the failed reads of the
-	// checkpoint. unread belongs to the goroutine of the pass while there is one.
+	// failures counts the failed passes in a row, of those refused with ErrNotOurs or
+	// of all others, as strange says; unread the failed reads of the checkpoint. unread
+	// belongs to the goroutine of the pass while there is one.
 	failures, unread uint8
+	strange          bool
 	// notOurs: the last pass was refused with ErrNotOurs, and the chat rests for that.
 	// listed: it is in Reader.notOurs.
 	notOurs, listed bool

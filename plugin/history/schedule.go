@@ -108,9 +108,13 @@ func (r *Reader) read(c *chat) {
 // failed notes that a chat has failed, and returns when to try again. Caller holds
 // mu.
 func (r *Reader) failed(c *chat, err error) time.Duration {
-	retryIn := r.doubled(r.cfg.FirstRetry, int(c.failures))
-	r.setFailures(c, min(c.failures, 200)+1)
-	if errors.Is(err, ErrNotOurs) {
+	n := c.failures
+	if strange := errors.Is(err, ErrNotOurs); c.strange != strange {
+		c.strange, n = strange, 0
+	}
+	retryIn := r.doubled(r.cfg.FirstRetry, int(n))
+	r.setFailures(c, min(n, 200)+1)
+	if c.strange {
 		if retryIn = r.cfg.RetryNotOurs; c.failures == 1 {
 			// Once more soon, should that have been a passing mistake.
 			retryIn = min(retryIn, time.Minute)
