@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -439,6 +440,9 @@ func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 	}
 	shown := c.at(offset, limit)
 	c.w.api.shows(p, c, offset, limit, len(shown))
+	if os.Getenv("KOMMO_SIM_PAGES") != "" {
+		c.w.note("shows", c, offset, len(c.items), numbers(shown))
+	}
 	ceiling := max(c.w.serverMs(now), c.w.serverMs(now)-c.w.api.clock.Milliseconds())
 	for _, m := range shown {
 		if m.served == noTime {
@@ -450,6 +454,19 @@ func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 		}
 		c.newest = max(c.newest, min(m.key, ceiling))
 	}
+}
+
+// numbers shows messages by their number and time.
+func numbers(msgs []*simMsg) string {
+	var b strings.Builder
+	for _, m := range msgs {
+		fmt.Fprintf(&b, " %d(%s", m.n, m.c.w.stamp(m.key))
+		if m.time == 0 {
+			b.WriteString(",none")
+		}
+		b.WriteString(")")
+	}
+	return b.String()
 }
 
 // enoughEnds is after how many short pages with nothing behind them a server may be believed that

@@ -5,6 +5,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strconv"
 	"time"
 
@@ -127,6 +128,11 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		}
 	}
 	w.note("accept", first.c, first.n, len(msgs), "")
+	if os.Getenv("KOMMO_SIM_PAGES") != "" {
+		for _, m := range msgs {
+			w.note("accepted", m.c, m.n, 0, numbers([]*simMsg{m}))
+		}
+	}
 	if failed != nil {
 		return failed
 	}

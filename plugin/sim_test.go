@@ -32,6 +32,7 @@ import (
 //	KOMMO_SIM_WORKERS=n    processes side by side; as many as there are cores
 //	KOMMO_SIM_FAILURES=n   stop after so many
 //	KOMMO_SIM_PATIENCE=1m  how long a run may take
+//	KOMMO_SIM_PAGES=1      with what each page shows, and each message that is accepted
 //	KOMMO_SIM_TWICE=1      each run twice, to see whether it repeats itself
 //	KOMMO_SIM_WITHOUT=a,b  without these ingredients; _ONLY: with these alone; _WITH: with these in each
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -37,8 +38,9 @@ type Checkpoint struct {
 
 // Seen is a delivered item: its id, and its time in Unix milliseconds.
 type Seen struct {
-	ID   string
-	Time int64
+	ID      string
+	Time    int64
+	Untimed bool // it shows no time, and Time is that of one next to it
 }
 
 const (
@@ -89,13 +91,17 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 		}
 	}
 	kept := make([]Seen, 0, min(len(all), maxSeen))
-	for i, s := range all {
-		if i >= begin || second(s.Time) >= oldest {
+	keep := false
+	for i, s := range slices.Backward(all) {
+		// What shows no time may be as new as what was delivered next, and a later pass
+		// take it for that.
+		if keep = i >= begin || second(s.Time) >= oldest || s.Untimed && keep; keep {
 			kept = append(kept, s)
 		} else {
 			c.From = max(c.From, (second(s.Time)+1)*tick)
 		}
 	}
+	slices.Reverse(kept)
 	c.Seen = c.bound(kept, now)
 	for i := range c.Seen {
 		// The id may be a part of its page, which must not be kept in memory for
@@ -168,8 +174,9 @@ type checkpointJSON struct {
 }
 
 type seenJSON struct {
-	ID   string `json:"id"`
-	Time int64  `json:"time_ms"`
+	ID      string `json:"id"`
+	Time    int64  `json:"time_ms"`
+	Untimed bool   `json:"untimed,omitempty"`
 }
 
 // EncodeCheckpoint returns the checkpoint as versioned JSON.

@@ -13,7 +13,7 @@ import (
 )
 
 func FuzzDecodeCheckpoint(f *testing.F) {
-	whole, err := EncodeCheckpoint(Checkpoint{Time: 5123, From: 4000, Seen: []Seen{{"a", 4001}, {"ü\x00\"", 5123}}})
+	whole, err := EncodeCheckpoint(Checkpoint{Time: 5123, From: 4000, Seen: []Seen{{ID: "a", Time: 4001}, {ID: "ü\x00\"", Time: 5123}}})
 	require.NoError(f, err)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
@@ -57,7 +57,7 @@ func TestCheckpoint_RoundTrip(t *testing.T) {
 
 // The format is on other people's disks.
 func TestCheckpoint_Format(t *testing.T) {
-	b, err := EncodeCheckpoint(Checkpoint{Time: 5123, From: 4000, Seen: []Seen{{"a", 4001}, {"b", 5123}}})
+	b, err := EncodeCheckpoint(Checkpoint{Time: 5123, From: 4000, Seen: []Seen{{ID: "a", Time: 4001}, {ID: "b", Time: 5123}}})
 	require.NoError(t, err)
 	assert.Equal(t, `{"version":1,"time_ms":5123,"from_ms":4000,"seen":[{"id":"a","time_ms":4001},{"id":"b","time_ms":5123}]}`, string(b))
 }
@@ -67,15 +67,15 @@ func TestCheckpoint_StaysSmall(t *testing.T) {
 	const clock = int64(1) << 40
 	var c Checkpoint
 	for i := range 1000 {
-		c.advance([]Seen{{fmt.Sprint(i), int64(i) * 500}}, 8*time.Second, clock)
+		c.advance([]Seen{{ID: fmt.Sprint(i), Time: int64(i) * 500}}, 8*time.Second, clock)
 		require.LessOrEqual(t, len(c.Seen), 18)
 		require.Equal(t, fmt.Sprint(i), c.Seen[len(c.Seen)-1].ID)
 	}
 	// A late one is kept as long as what was delivered before it.
-	c.advance([]Seen{{"late", 5}}, 8*time.Second, clock)
+	c.advance([]Seen{{ID: "late", Time: 5}}, 8*time.Second, clock)
 	require.Equal(t, "late", c.Seen[len(c.Seen)-1].ID)
 	for i := range anchors {
-		c.advance([]Seen{{fmt.Sprint("next ", i), int64(600_000 + 9_000*i)}}, 8*time.Second, clock)
+		c.advance([]Seen{{ID: fmt.Sprint("next ", i), Time: int64(600_000 + 9_000*i)}}, 8*time.Second, clock)
 	}
 	for _, s := range c.Seen {
 		require.NotEqual(t, "late", s.ID)
@@ -91,7 +91,7 @@ func TestCheckpoint_StaysSmall(t *testing.T) {
 func TestCheckpoint_IsBounded(t *testing.T) {
 	var c Checkpoint
 	for i := range 60_000 {
-		c.advance([]Seen{{fmt.Sprintf("%036d", i), 1_700_000_000_000}}, 5*time.Minute, 1_800_000_000_000)
+		c.advance([]Seen{{ID: fmt.Sprintf("%036d", i), Time: 1_700_000_000_000}}, 5*time.Minute, 1_800_000_000_000)
 	}
 	require.LessOrEqual(t, len(c.Seen), maxSeen)
 	require.Equal(t, fmt.Sprintf("%036d", 59_999), c.Seen[len(c.Seen)-1].ID)
@@ -106,14 +106,14 @@ func TestCheckpoint_IsBounded(t *testing.T) {
 func TestCheckpoint_NeverLaterThanTheReading(t *testing.T) {
 	const now = int64(1_700_000_000_000)
 	var c Checkpoint
-	c.advance([]Seen{{"a", now - 1000}, {"future", now + 1e12}, {"b", now - 500}}, time.Minute, now)
+	c.advance([]Seen{{ID: "a", Time: now - 1000}, {ID: "future", Time: now + 1e12}, {ID: "b", Time: now - 500}}, time.Minute, now)
 	require.Equal(t, now-500, c.Time)
 	require.Zero(t, c.From)
 	for i := range 10_000 {
 		at := now + int64(i)*10_000
-		c.advance([]Seen{{fmt.Sprint(i), at}}, time.Minute, at+20)
+		c.advance([]Seen{{ID: fmt.Sprint(i), Time: at}}, time.Minute, at+20)
 		require.Equal(t, at, c.Time)
-		require.Contains(t, c.Seen, Seen{"future", now + 1e12})
+		require.Contains(t, c.Seen, Seen{ID: "future", Time: now + 1e12})
 		require.LessOrEqual(t, len(c.Seen), 3+anchors)
 	}
 }
@@ -128,4 +128,18 @@ func TestPack(t *testing.T) {
 		}
 		require.Equal(t, c, pack(&c).unpack())
 	})
+}
+
+// A neighbour that is deleted, or one that arrives, may make what shows no time look
+// newer: up to what was delivered next.
+func TestCheckpoint_KeepsWhatShowsNoTimeBelowWhatItKeeps(t *testing.T) {
+	const now = 1_700_000_000_000
+	var c Checkpoint
+	c.advance([]Seen{{ID: "old", Time: now - 9e9}, {ID: "a", Time: now - 9e9, Untimed: true}, {ID: "b", Time: now - 9e9, Untimed: true}}, time.Minute, now)
+	for i := range 20 {
+		c.advance([]Seen{{ID: fmt.Sprint(i), Time: now - 1000}}, time.Minute, now)
+	}
+	require.Len(t, c.Seen, 22)
+	require.Equal(t, "a", c.Seen[0].ID)
+	require.Equal(t, c, pack(&c).unpack())
 }

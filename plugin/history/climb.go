@@ -112,7 +112,8 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 			at = b.higher(at)
 		case len(page) < p.pageSize && !p.server.misleads(), ok && n <= p.pageSize && at+p.pageSize >= b.below:
 			// With nothing to recognise in it, the climb would have only positions to
-			// go by: rather begin with a fuller page.
+			// go by, and without a time nothing says how old it is: rather begin with a
+			// fuller page.
 			higher := max(0, last-(p.pageSize-2))
 			if !nameless(page) || higher >= at {
 				return page, at, nil
@@ -137,8 +138,9 @@ func (p *pass) middle(b *bracket, at int) int {
 	return at
 }
 
+// nameless says that a page has no message that shows an identity and a time.
 func nameless(page []Item) bool {
-	return !slices.ContainsFunc(page, func(it Item) bool { return it.ID != "" })
+	return !slices.ContainsFunc(page, func(it Item) bool { return it.ID != "" && !it.untimed })
 }
 
 // climb reads from the place that start found toward the newest message, until

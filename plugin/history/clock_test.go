@@ -140,3 +140,45 @@ func TestPass_ClocksThatErr(t *testing.T) {
 		}
 	})
 }
+
+// Without a time, too, a message comes once and in order, as long as no page is
+// without any.
+func TestPass_SomeWithoutATime(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newModel()
+		size := rapid.IntRange(4, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		lookback := time.Duration(rapid.IntRange(0, 20).Draw(t, "lookback")) * time.Minute
+		chance := rapid.IntRange(1, 60).Draw(t, "chance")
+		var (
+			got   []string
+			cp    Checkpoint
+			known bool
+			row   int // so many without a time
+		)
+		for range 60 {
+			for range rnd.IntN(4 * size) {
+				m.now += rnd.Int64N(40_000)
+				sent := m.now
+				if row++; row <= size-2 && rnd.IntN(100) < chance {
+					sent = 0
+				} else {
+					row = 0
+				}
+				m.put("a", 0, sent)
+			}
+			_, _, err := run(m, size, pages, func(p *pass) {
+				p.from, p.known, p.lookback = cp, known, lookback
+				p.emit = func(_ context.Context, items []Item, now int64) error {
+					got = append(got, idsOf(items)...)
+					cp.advance(seenOf(items), lookback, now)
+					known = known || len(items) > 0
+					return nil
+				}
+			})
+			require.NoError(t, err)
+			require.Equal(t, m.ids("a"), got)
+		}
+	})
+}

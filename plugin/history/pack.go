@@ -12,10 +12,11 @@ import (
 type packed string
 
 // How an id is packed: a UUID in lower case as its 16 bytes, anything else as it
-// is.
+// is. packedUntimed is added to it where the item shows no time.
 const (
 	packedText = iota
 	packedUUID
+	packedUntimed
 )
 
 func pack(c *Checkpoint) packed {
@@ -26,11 +27,15 @@ func pack(c *Checkpoint) packed {
 	for _, s := range c.Seen {
 		b = binary.AppendVarint(b, s.Time-last)
 		last = s.Time
+		var kind byte
+		if s.Untimed {
+			kind = packedUntimed
+		}
 		if uuid, ok := uuidOf(s.ID); ok {
-			b = append(append(b, packedUUID), uuid[:]...)
+			b = append(append(b, kind|packedUUID), uuid[:]...)
 			continue
 		}
-		b = binary.AppendUvarint(append(b, packedText), uint64(len(s.ID)))
+		b = binary.AppendUvarint(append(b, kind|packedText), uint64(len(s.ID)))
 		b = append(b, s.ID...)
 	}
 	return packed(b)
@@ -50,7 +55,8 @@ func (p packed) unpack() Checkpoint {
 		s := Seen{Time: last}
 		kind := b[0]
 		b = b[1:]
-		if kind == packedUUID {
+		s.Untimed = kind&packedUntimed != 0
+		if kind&packedUUID != 0 {
 			s.ID, b = uuidText(b[:16]), b[16:]
 		} else {
 			n, size := binary.Uvarint(b)

@@ -44,12 +44,12 @@ type pass struct {
 	enough int64 // second; what is older need not be looked for
 	// seen has the ids in from.Seen, and whether they are firm.
 	seen    map[string]bool
-	met     bool   // something that was delivered has been passed
-	passed  bool   // and it was one that nothing old stands above
-	above   bool   // something new has been passed
-	doubted []Item // what has been passed since, and may be old or new
-	now     int64  // the server's clock at the first page
-	span    int    // how many entries a page really holds, as far as known
+	met     bool  // something that was delivered has been passed
+	passed  bool  // and it was one that nothing old stands above
+	above   bool  // something new has been passed
+	now     int64 // the server's clock at the first page
+	span    int   // how many entries a page really holds, as far as known
+	nearby  int64 // the last time of the page before
 	emitted int
 
 	// For reports.
@@ -75,7 +75,7 @@ const ahead = 10 * 60 * tick
 // run reads the chat. Whatever it returns, what it has emitted is in order and
 // without a gap, so that a later pass can go on behind it.
 func (p *pass) run(ctx context.Context) (result, error) {
-	p.span = p.pageSize
+	p.span, p.nearby = p.pageSize, max(p.from.Time, p.from.From)
 	p.seen = make(map[string]bool, len(p.from.Seen))
 	p.floor = second(p.since)
 	p.enough = p.floor
@@ -131,7 +131,8 @@ func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
 }
 
 // fillTimes gives an item without a time the earlier one of its neighbours'. A
-// page without any time is as new as the checkpoint.
+// page without any time is as new as the last that had one, for that stands next to
+// it most often; the first is as new as the checkpoint.
 func (p *pass) fillTimes(page []Item) {
 	for i := 0; i < len(page); {
 		if page[i].Time != 0 {
@@ -151,11 +152,14 @@ func (p *pass) fillTimes(page []Item) {
 		case end < len(page):
 			fill = page[end].Time
 		default:
-			fill = max(p.from.Time, p.from.From)
+			fill = p.nearby
 		}
 		for ; i < end; i++ {
 			page[i].Time, page[i].untimed = fill, true
 		}
+	}
+	if len(page) > 0 {
+		p.nearby = page[len(page)-1].Time
 	}
 }
 
@@ -201,7 +205,7 @@ func (p *pass) sort(out []Item, it *Item, passed bool) []Item {
 		p.met = true
 		p.above = p.above || firm
 	case passed, it.Time < p.since:
-	case !p.known || p.above || !p.past(it) && !(it.untimed && p.met):
+	case !p.known || p.above || !p.past(it):
 		p.above = true
 		out = append(out, *it)
 	}

@@ -255,7 +255,7 @@ func (r *Reader) handOut(c *chat) *Batch {
 func seenOf(items []Item) []Seen {
 	out := make([]Seen, len(items))
 	for i := range items {
-		out[i] = Seen{ID: items[i].ID, Time: items[i].Time}
+		out[i] = Seen{ID: items[i].ID, Time: items[i].Time, Untimed: items[i].untimed}
 	}
 	return out
 }

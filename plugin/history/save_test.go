@@ -355,7 +355,7 @@ func TestReader_StoreThatTakesNothingStopsReading(t *testing.T) {
 }
 
 func TestReader_CorruptCheckpoint(t *testing.T) {
-	whole, err := EncodeCheckpoint(Checkpoint{Time: 1_700_000_003_000, From: 1_700_000_003_000, Seen: []Seen{{"m000002", 1_700_000_003_000}}})
+	whole, err := EncodeCheckpoint(Checkpoint{Time: 1_700_000_003_000, From: 1_700_000_003_000, Seen: []Seen{{ID: "m000002", Time: 1_700_000_003_000}}})
 	require.NoError(t, err)
 	for name, value := range map[string]string{
 		"empty":          "",

@@ -105,7 +105,7 @@ func (k *kept) delivered() []Seen {
 	out := make([]Seen, 0, len(k.items))
 	for _, it := range slices.Backward(k.items) {
 		if it.ID != "" {
-			out = append(out, Seen{ID: it.ID, Time: it.Time})
+			out = append(out, Seen{ID: it.ID, Time: it.Time, Untimed: it.untimed})
 		}
 	}
 	return out
