@@ -19,11 +19,14 @@ var (
 
 // nameChats has each chat read that a message of chats_input names, until that
 // input ends. A batch of it is answered when the last of its chats has been read,
-// delivered to its end and saved; it is rejected only when everything stops, for
-// not every input lets a rejected message come again before it ends.
+// delivered to its end and saved; it is rejected when everything stops, for
+// not every input lets a rejected message come again before it ends. A message that
+// names no chat is rejected once: an input that knows what to do with it does that, and
+// one that sends it again is told that it is done with.
 func (in *chatHistory) nameChats(ctx context.Context) {
 	defer in.reader.Listed()
 	rejected := newThrottle()
+	var again recent
 	for {
 		batch, ack, err := in.conf.chatsInput.ReadBatch(ctx)
 		if errors.Is(err, service.ErrEndOfInput) {
@@ -46,6 +49,12 @@ func (in *chatHistory) nameChats(ctx context.Context) {
 			if err != nil {
 				if more, ok := rejected.allow(); ok {
 					in.log.Errorf("A message of chats_input is rejected%s: %v", more, err)
+				}
+				if body, _ := batch[i].AsBytes(); again.has(string(body)) {
+					// Its input repeats what is rejected, and would hold up the others.
+					err = nil
+				} else {
+					again.add(string(body))
 				}
 				n.done(i, err)
 				continue

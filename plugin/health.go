@@ -36,7 +36,9 @@ type health struct {
 	good     recent              // chats that have answered and not failed since
 	failed   map[string]struct{} // of those, the ones that have failed since the last answer
 	attempts int                 // failed attempts before the first answer
+	blocked  map[string]struct{} // likewise, those whose last answer was a block of the address
 	pause    time.Duration       // the last one
+	until    time.Time           // its end
 	up       chan struct{}       // closed while it is up
 	fell     chan struct{}       // closed while it is down
 }
@@ -48,7 +50,7 @@ const silence = 30 * time.Second
 func newHealth(limiter *apicall.Limiter, backoff apicall.Backoff, chats func() int, parallel int, changed func(bool, error)) *health {
 	h := &health{
 		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, chats: chats, parallel: parallel, changed: changed,
-		failed: map[string]struct{}{}, began: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
+		failed: map[string]struct{}{}, blocked: map[string]struct{}{}, began: time.Now(), up: make(chan struct{}), fell: make(chan struct{}),
 	}
 	close(h.up)
 	return h
@@ -81,8 +83,9 @@ func (h *health) isDown() bool {
 func (h *health) answer(chat string) {
 	h.mu.Lock()
 	clear(h.failed)
+	clear(h.blocked)
 	h.good.add(chat)
-	h.answered, h.pause = true, 0
+	h.answered, h.pause, h.until = true, 0, time.Time{}
 	wasDown := h.set(true)
 	h.mu.Unlock()
 	if wasDown {
@@ -116,11 +119,38 @@ func (h *health) fail(chat string, err error) {
 	}
 }
 
+// block notes that a call for a chat was answered as if the address was blocked. It
+// counts once two chats were that had answered before, or all there are: something
+// before the API may block what is asked of one chat.
+func (h *health) block(chat string, err error) {
+	enough := max(1, min(2, h.chats()))
+	h.mu.Lock()
+	counts := !h.answered || h.good.has(chat)
+	if counts {
+		h.good.remove(chat)
+		h.blocked[chat] = struct{}{}
+	}
+	all := len(h.blocked) >= enough
+	h.mu.Unlock()
+	switch {
+	case all || h.isDown():
+		h.fall(err)
+		h.limiter.Pause(h.max)
+	case counts:
+		h.limiter.Pause(min(time.Second, h.max))
+	}
+}
+
 // fall takes the API for down, and has all requests rest for a while that doubles
 // each time.
 func (h *health) fall(err error) {
 	h.mu.Lock()
+	now := time.Now()
 	switch {
+	case now.Before(h.until): // this request was under way when the pause began
+		h.mu.Unlock()
+		h.note(err)
+		return
 	case h.pause == 0:
 		h.pause = min(h.first, h.max)
 	case h.pause >= h.max/2:
@@ -129,6 +159,7 @@ func (h *health) fall(err error) {
 		h.pause *= 2
 	}
 	pause := h.pause
+	h.until = now.Add(pause)
 	h.mu.Unlock()
 	h.limiter.Pause(pause)
 	h.note(err)

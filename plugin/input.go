@@ -97,7 +97,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 		store = newCacheStore(mgr, conf.checkpointCache, conf.checkpointCacheKey, conf.scopeID)
 	}
 	in.reader, err = history.NewReader(history.Config{
-		Source:             newSource(in.client, in.health),
+		Source:             newSource(in.client, in.probe, in.health),
 		Store:              store,
 		Hooks:              in.report.hooks(),
 		PageSize:           max(2, conf.pageSize),

@@ -20,6 +20,7 @@ import (
 // source gives the reader the pages of the Chats API.
 type source struct {
 	client *amojo.Client
+	once   *amojo.Client // makes one attempt a call
 	health *health
 
 	mu       sync.Mutex
@@ -43,13 +44,17 @@ const (
 	rejectedInARow = 64
 )
 
-func newSource(client *amojo.Client, h *health) *source {
-	return &source{client: client, health: h, refused: map[string]struct{}{}, rejected: map[string]struct{}{}}
+func newSource(client, once *amojo.Client, h *health) *source {
+	return &source{client: client, once: once, health: h, refused: map[string]struct{}{}, rejected: map[string]struct{}{}}
 }
 
 // Page implements history.Source.
 func (s *source) Page(ctx context.Context, chat string, offset, limit int) (history.Page, error) {
-	page, err := s.client.History(ctx, chat, offset, limit)
+	client := s.client
+	if s.health.isDown() {
+		client = s.once // the next attempt is better made for another chat
+	}
+	page, err := client.History(ctx, chat, offset, limit)
 	if err != nil {
 		if ctx.Err() != nil {
 			return history.Page{}, err
@@ -67,8 +72,9 @@ func (s *source) Page(ctx context.Context, chat string, offset, limit int) (hist
 	// A clock that is behind costs a few ids in a checkpoint, one that is ahead could
 	// cost messages.
 	now := time.Now()
-	if !page.Date.IsZero() && page.Date.Before(now) {
-		now = page.Date
+	// It counts whole seconds (RFC 9110, 5.6.7), and this one is not over.
+	if date := page.Date.Add(time.Second - time.Millisecond); !page.Date.IsZero() && date.Before(now) {
+		now = date
 	}
 	out := history.Page{Items: make([]history.Item, len(page.Items)), Now: now.UnixMilli()}
 	for i := range page.Items {
@@ -91,8 +97,7 @@ func (s *source) failed(chat string, err error) error {
 	)
 	switch {
 	case errors.As(err, &refused) && refused.Reason == amojo.RefusedBlocked:
-		s.health.fall(err)
-		s.health.limiter.Pause(s.health.max)
+		s.health.block(chat, err)
 	case errors.As(err, &refused):
 		s.mu.Lock()
 		// One that was read before casts doubt on the secret.
@@ -122,7 +127,9 @@ func (s *source) failed(chat string, err error) error {
 			rejected.NotRegistered() && len(s.rejected) >= min(refusedByAll, s.health.chats())
 		s.mu.Unlock()
 		if all {
-			s.health.fall(err)
+			// Not for longer: each chat may be one that is gone, and others not.
+			s.health.note(err)
+			s.health.limiter.Pause(min(time.Second, s.health.max))
 		}
 	case apicall.Retryable(err):
 		s.health.fail(chat, err)

@@ -18,11 +18,9 @@ const (
 	// htmlPage is what a StatusError says of an HTML body.
 	htmlPage = "an HTML page"
 
-	// maxWords bounds StatusError.Body, in bytes.
-	maxWords = 300
-
-	// maxErrorType bounds StatusError.ErrorType, in bytes.
+	// maxErrorType and maxErrorCode bound what is told of an error's fields, in bytes.
 	maxErrorType = 100
+	maxErrorCode = 9
 
 	// maxTraceID bounds StatusError.TraceID, in bytes: a UUID. A signature is longer.
 	maxTraceID = 36
@@ -126,7 +124,7 @@ func newStatusError(host, urlField string, resp *http.Response, received time.Ti
 	}
 	fields := ownFields(body)
 	e.Body = ownWords(fields)
-	e.ErrorType = clean(redact(fields.text("error_type")), maxErrorType)
+	e.ErrorType = code(fields.text("error_type"))
 	e.TraceID = traceID(fields.text("trace_id"))
 	e.RetryAfter = max(e.RetryAfter, retrySeconds(fields.text("retry_after")))
 	return e
@@ -151,30 +149,26 @@ func isHTML(header http.Header, body []byte) bool {
 }
 
 // errorFields are those of a JSON body of which something is told. Only these are
-// looked at: any other may repeat a message's text. Seen by clients of the Chats
-// API: error_code, error_description, error_type, trace_id (chats-api.md, The
-// history call); title and detail are those of RFC 9457, retry_after is the
-// vendor's addition to them.
+// looked at, error_description and what RFC 9457 has not: prose may repeat whatever
+// was sent, a token or a message's text too. Seen by clients of the Chats API:
+// error_code, error_type, trace_id (chats-api.md, The history call); retry_after is
+// the vendor's addition to RFC 9457.
 type errorFields map[string]string
 
 func (f errorFields) text(name string) string { return f[name] }
 
 func ownFields(body []byte) errorFields {
 	var raw struct {
-		ErrorCode        scalar `json:"error_code"`
-		ErrorType        scalar `json:"error_type"`
-		Title            scalar `json:"title"`
-		ErrorDescription scalar `json:"error_description"`
-		Detail           scalar `json:"detail"`
-		TraceID          scalar `json:"trace_id"`
-		RetryAfter       scalar `json:"retry_after"`
+		ErrorCode  scalar `json:"error_code"`
+		ErrorType  scalar `json:"error_type"`
+		TraceID    scalar `json:"trace_id"`
+		RetryAfter scalar `json:"retry_after"`
 	}
 	if json.Unmarshal(body, &raw) != nil {
 		return nil
 	}
 	return errorFields{
-		"error_code": string(raw.ErrorCode), "error_type": string(raw.ErrorType), "title": string(raw.Title),
-		"error_description": string(raw.ErrorDescription), "detail": string(raw.Detail),
+		"error_code": string(raw.ErrorCode), "error_type": string(raw.ErrorType),
 		"trace_id": string(raw.TraceID), "retry_after": string(raw.RetryAfter),
 	}
 }
@@ -200,12 +194,26 @@ func (s *scalar) UnmarshalJSON(b []byte) error {
 // ownWords is what an API says of an error.
 func ownWords(fields errorFields) string {
 	var words []string
-	for _, name := range []string{"error_code", "error_type", "title", "error_description", "detail"} {
-		if s := fields.text(name); s != "" {
+	for _, name := range []string{"error_code", "error_type"} {
+		if s := code(fields.text(name)); s != "" {
 			words = append(words, s)
 		}
 	}
-	return clean(redact(strings.Join(words, ", ")), maxWords)
+	return strings.Join(words, ", ")
+}
+
+// code accepts what looks like an error's number or its name, as ORIGIN_NOT_REGISTERED,
+// and returns "" for anything else.
+func code(s string) string {
+	name, number := len(s) <= maxErrorType, len(s) <= maxErrorCode
+	for _, r := range s {
+		name = name && (r >= 'A' && r <= 'Z' || r == '_')
+		number = number && r >= '0' && r <= '9'
+	}
+	if !name && !number {
+		return ""
+	}
+	return s
 }
 
 // traceID accepts what looks like one, so neither a sentence nor a signature.

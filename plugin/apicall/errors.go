@@ -28,14 +28,12 @@ var (
 type StatusError struct {
 	Status int
 	Host   string // the host that was asked, with its port if the URL has one
-	// Body is what the API itself says, from the fields error_code, error_type,
-	// error_description, title and detail of a JSON body: at most 300 bytes, no
-	// control characters, long numbers and hex strings left out. It is
-	// "an HTML page" for one, and "" for anything else.
+	// Body is what the API itself says: the fields error_code and error_type of a JSON
+	// body, where they are a short number or a name in capitals. It is "an HTML page"
+	// for one, and "" for anything else.
 	Body string
 
-	// ErrorType is the field error_type of a JSON body, in the same way and at most
-	// 100 bytes; "" without one (chats-api.md, rows 403 and 404).
+	// ErrorType is the field error_type of a JSON body, in the same way; "" without one (chats-api.md, rows 403 and 404).
 	ErrorType string
 
 	HTML    bool // the body is an HTML page, so something before the API answered

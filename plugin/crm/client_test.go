@@ -79,11 +79,11 @@ func TestClient_Errors(t *testing.T) {
 		"403, contacts": {403, "", ContactChats, true, "contact_chats needs an administrator's token"},
 		"403, blocked":  {403, "<html></html>", Talks, true, "blocked for overload"},
 		"403, as text":  {403, "Forbidden", Talks, true, "blocked for overload, so wait"},
-		"401, words":    {401, `{"title":"Unauthorized","type":"https://httpstatus.es/401","status":401,"detail":"Token has expired"}`, Talks, true, "status 401 (Unauthorized, Token has expired): access_token has expired"},
+		"401, words":    {401, `{"title":"Unauthorized","type":"https://httpstatus.es/401","status":401,"detail":"Token has expired"}`, Talks, true, "status 401: access_token has expired"},
 		"400 of nginx":  {400, "<html>The plain HTTP request was sent to HTTPS port</html>", Talks, true, "which should begin with https://"},
 		"408":           {408, "", Talks, false, "try again later"},
 		"404":           {404, "", Talks, true, "check that api_url is the account's address"},
-		"422":           {422, "", Talks, true, "status 422 (spoilt): check api_url and page_size"},
+		"422":           {422, "", Talks, true, "status 422: check api_url and page_size"},
 		"429":           {429, "", Talks, false, "lower requests_per_second"},
 		"500":           {500, "", Talks, false, "try again later"},
 	} {

@@ -63,6 +63,8 @@ type chat struct {
 	// notOurs: the last pass was refused with ErrNotOurs, and the chat rests for that.
 	// listed: it is in Reader.notOurs.
 	notOurs, listed bool
+	// retried: the pass that is going on follows one that failed.
+	retried bool
 	// open: the input can't end, this chat still has something to hand out.
 	open bool
 	// again: named while it was being read, or to be read anew, so one more pass

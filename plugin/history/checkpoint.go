@@ -50,6 +50,9 @@ const (
 	// maxSeen is how many items a checkpoint keeps at most: 60,000 messages of one
 	// second would make one of 4 MB, and be looked through with each poll.
 	maxSeen = 1000
+	// maxFuture is how many it keeps beside these of those that were later than the
+	// server's clock.
+	maxFuture = 10_000
 )
 
 // floor returns the second from which the ids of delivered items are kept. The
@@ -140,26 +143,35 @@ func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 }
 
 // bound forgets the items delivered first where there are too many, and moves
-// From behind them. Those of the future go last, since From would follow them
-// there.
+// From behind them, but never behind now: what is forgotten of the future comes once
+// more, for what is sent until then must not look old.
 func (c *Checkpoint) bound(kept []Seen, now int64) []Seen {
-	extra := len(kept) - maxSeen
-	for _, future := range []bool{false, true} {
-		if extra <= 0 {
-			break
+	future := 0
+	for _, s := range kept {
+		if s.Time > now {
+			future++
 		}
-		rest := kept[:0]
-		for i, s := range kept {
-			if extra > 0 && (s.Time > now) == future && i < len(kept)-anchors {
-				extra--
-				c.From = max(c.From, (second(s.Time)+1)*tick)
-				continue
-			}
-			rest = append(rest, s)
-		}
-		kept = rest
 	}
-	return kept
+	past := len(kept) - future - maxSeen
+	future -= maxFuture
+	if past <= 0 && future <= 0 {
+		return kept
+	}
+	rest := kept[:0]
+	for i, s := range kept {
+		switch {
+		case i >= len(kept)-anchors:
+		case s.Time <= now && past > 0:
+			past--
+			c.From = max(c.From, (second(s.Time)+1)*tick)
+			continue
+		case s.Time > now && future > 0:
+			future--
+			continue
+		}
+		rest = append(rest, s)
+	}
+	return rest
 }
 
 // checkpointVersion is written into every checkpoint. A reader that meets a

@@ -251,8 +251,11 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
 func (p *pass) latestOf(k *kept) Checkpoint {
 	var c Checkpoint
 	met := k.delivered()
-	// Where most messages are later than the server's clock, that is what errs.
-	now := max(p.now, median(times(k.items)))
+	now := p.now
+	if len(met) >= anchors {
+		// Where most messages are later than the server's clock, that is what errs.
+		now = max(now, median(times(k.items)))
+	}
 	c.advance(met, p.lookback, now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
 	if !k.ended {

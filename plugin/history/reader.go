@@ -37,6 +37,8 @@ type Reader struct {
 	chats    map[string]*chat
 	memory   memory   // checkpoints of chats that are not in chats
 	ready    fifo     // to be read as soon as there is room
+	retries  fifo     // and those whose last pass failed
+	turns    int      // how many of either were taken
 	notOurs  fifo     // named and refused with ErrNotOurs
 	out      fifo     // have messages to hand out
 	sleeping dueQueue // to be read later
@@ -48,6 +50,7 @@ type Reader struct {
 	answered bool       // the Source has given a page
 	chance   *rand.Rand // the same in every run: what matters is that no list of chats has this order
 	fetching int        // passes that hold one of cfg.ParallelChats places
+	retrying int        // those of them that follow one that failed
 	resuming int        // passes that wait to have theirs back
 	parked   int        // passes that failed and wait with what they know
 	listed   bool       // no more chats will be added

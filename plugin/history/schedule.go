@@ -20,7 +20,7 @@ func (r *Reader) dispatch() {
 		case c != nil:
 			if !c.forgotten && turn == c.turn {
 				c.notOurs = false
-				r.ready.push(c)
+				r.line(c)
 			}
 			continue
 		case ok:
@@ -28,29 +28,61 @@ func (r *Reader) dispatch() {
 		}
 		// A pass that has given its place up has precedence, and with the
 		// budget spent another chat would only be held in memory.
-		if r.ready.len() > 0 && r.fetching < r.cfg.ParallelChats && r.resuming == 0 && r.budget.free > 0 {
+		if from := r.turn(); from != nil && r.fetching < r.cfg.ParallelChats && r.resuming == 0 && r.budget.free > 0 {
 			if !r.answered {
 				// The first chats may all be such as are refused, and who is refused
 				// in a row has to slow down.
-				r.ready.draw(r.chance)
+				from.draw(r.chance)
 			}
-			c := r.ready.pop()
+			c := from.pop()
 			if c.forgotten {
 				continue
 			}
-			c.phase = passing
+			r.turns++
+			c.phase, c.retried = passing, from == &r.retries
 			if q := c.callers; q != nil {
 				q.current, q.next = append(q.current, q.next...), nil
 			}
 			if c.work == nil {
 				c.work = &work{}
 			}
-			r.fetching++
+			r.occupy(c, 1)
 			r.settle(c)
 			r.running.Go(func() { r.read(c) })
 			continue
 		}
 		r.changed.Wait()
+	}
+}
+
+// line puts a chat at the end of its line. Caller holds mu.
+func (r *Reader) line(c *chat) {
+	if c.failing() {
+		r.retries.push(c)
+	} else {
+		r.ready.push(c)
+	}
+}
+
+// turn returns the line whose first chat is next, nil for none. Chats that fail get
+// what the others leave, but one turn in four and one place at least, and never more
+// than half of the places: they may take long to fail. Caller holds mu.
+func (r *Reader) turn() *fifo {
+	retries := r.retries.len() > 0 && r.retrying < max(1, r.cfg.ParallelChats/2)
+	switch {
+	case retries && (r.ready.len() == 0 || r.turns%4 == 3):
+		return &r.retries
+	case r.ready.len() > 0:
+		return &r.ready
+	}
+	return nil
+}
+
+// occupy gives a place to a chat's pass, or with -1 takes it away. Caller holds mu.
+func (r *Reader) occupy(c *chat, places int) {
+	r.fetching += places
+	if c.retried {
+		r.retrying += places
 	}
 }
 
@@ -81,7 +113,7 @@ func (r *Reader) read(c *chat) {
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.fetching--
+	r.occupy(c, -1)
 	if err != nil && r.closed {
 		// Interrupted: it neither ended nor failed.
 		return
@@ -200,7 +232,7 @@ func (r *Reader) park(c *chat, err error) bool {
 	until := time.Now().Add(r.failed(c, err))
 	r.settle(c)
 	r.wakeAt(until)
-	return r.giveWay(func() bool {
+	return r.giveWay(c, func() bool {
 		if time.Now().Before(until) {
 			r.wakeAt(until)
 			return false
@@ -382,7 +414,7 @@ func (r *Reader) emit(c *chat, items []Item, now int64) error {
 	ahead := r.ahead()
 	for len(items) > 0 {
 		if len(w.pending) >= ahead {
-			if err := r.giveWay(func() bool { return len(w.pending) < ahead }); err != nil {
+			if err := r.giveWay(c, func() bool { return len(w.pending) < ahead }); err != nil {
 				return err
 			}
 		}
@@ -420,8 +452,8 @@ func (r *Reader) ahead() int {
 
 // giveWay leaves this pass's place to another until the condition holds. Caller
 // holds mu.
-func (r *Reader) giveWay(until func() bool) error {
-	r.fetching--
+func (r *Reader) giveWay(c *chat, until func() bool) error {
+	r.occupy(c, -1)
 	r.changed.Broadcast()
 	for !r.closed && !until() {
 		r.changed.Wait()
@@ -431,7 +463,7 @@ func (r *Reader) giveWay(until func() bool) error {
 		r.changed.Wait()
 	}
 	r.resuming--
-	r.fetching++
+	r.occupy(c, 1)
 	r.changed.Broadcast()
 	if r.closed {
 		return ErrClosed
@@ -443,7 +475,7 @@ func (r *Reader) giveWay(until func() bool) error {
 func (r *Reader) schedule(c *chat) {
 	c.phase = scheduled
 	r.keepOpen(c)
-	r.ready.push(c)
+	r.line(c)
 }
 
 // sleep puts a chat in line to be read after a time. Caller holds mu.
@@ -461,7 +493,7 @@ func (r *Reader) RetryNotOurs() {
 	for _, c := range r.chats {
 		if c.notOurs && c.phase == scheduled {
 			c.turn++
-			r.ready.push(c)
+			r.line(c)
 			c.notOurs = false
 		}
 	}
