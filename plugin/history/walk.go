@@ -57,6 +57,12 @@ func (k *kept) find(page []Item) (i, at int) {
 	return -1, -1
 }
 
+// shows says that any of the kept items is in a page.
+func (k *kept) shows(page []Item) bool {
+	i, _ := k.find(page)
+	return i >= 0
+}
+
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
@@ -323,6 +329,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			continue
 		}
 		// That stands behind this page only if nothing has moved meanwhile.
+		if k.shows(below) {
+			return end{}, nil
+		}
 		again, err := p.fetch(ctx, at)
 		sameID := func(a, b Item) bool { return a.ID == b.ID }
 		if err != nil || !slices.EqualFunc(again, page, sameID) {
