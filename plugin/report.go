@@ -63,10 +63,10 @@ func (l *fewChats) add(chat string) {
 }
 
 // news reports whether there are more than were told of: by enough for another
-// line, or after a minute. It notes that they are told.
+// line, or after ten minutes. It notes that they are told.
 func (l *fewChats) news() bool {
 	now := time.Now()
-	if l.n == l.told || l.n < 2*l.told && now.Sub(l.toldAt) < time.Minute {
+	if l.n == l.told || l.n < 2*l.told && now.Sub(l.toldAt) < 10*time.Minute {
 		return false
 	}
 	l.told, l.toldAt = l.n, now

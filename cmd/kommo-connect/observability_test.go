@@ -30,8 +30,8 @@ const (
 var targetLabels = []string{"job", "instance"}
 
 // notScraped are metrics that a rule may use although no page shows them here:
-// Prometheus's own, and gauges that the next version of the inputs has.
-var notScraped = []string{"up", "kommo_chat_history_api_up", "kommo_chats_api_up"}
+// Prometheus's own.
+var notScraped = []string{"up"}
 
 func TestObservability_QueriesFitTheRunningBinary(t *testing.T) {
 	t.Parallel()
