@@ -85,3 +85,13 @@ func TestMint_MessagesAreIndependent(t *testing.T) {
 		"kommo_message_id": "3", "kommo_sender_name": "Ann",
 	}, metadataOf(t, batch.message(item("3"))))
 }
+
+// Two times that agree are right in whatever year: the milliseconds of 1970 are as
+// small as the seconds of today.
+func TestSentAt_TheFirstDay(t *testing.T) {
+	t.Parallel()
+	for _, ms := range []int64{6819, 96_066, 1_700_000_000_123} {
+		got, _ := sentAt(&amojo.Item{Timestamp: ms / 1000, MsecTimestamp: ms})
+		assert.Equal(t, ms, got)
+	}
+}

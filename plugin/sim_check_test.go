@@ -158,12 +158,23 @@ func (p *simProcess) checkOrder(m *simMsg) {
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
 	// What a server that hides messages was believed is looked at again.
-	if m.accepted == noTime || p.deceived || p.w.cfg.queue && p.w.store.forgot {
+	if m.accepted == noTime || p.deceived || m.unplaced() || p.w.cfg.queue && p.w.store.forgot {
 		return
 	}
 	if p.loaded[m.c].surely.has(m.n) {
 		p.w.violated(3, "%s came again, though it is in the checkpoint that this process began with", m)
 	}
+}
+
+// unplaced says of a message without a time that something above it was deleted after it
+// was accepted. Its place is all that tells how old it is, and that it was delivered is
+// known for as long as that was of what came next. With that gone it may stand right
+// below one within the lookback, as a late one would: to hold it for old would lose
+// that, and to know it for ever would take the ids of all that have no time.
+func (m *simMsg) unplaced() bool {
+	return m.time == 0 && slices.ContainsFunc(m.c.all, func(o *simMsg) bool {
+		return o.gone != noTime && o.gone >= m.accepted && (m.c.w.on.has(simByArrival) && o.n > m.n || o.key/1000 >= m.key/1000)
+	})
 }
 
 // checkSaved checks that what was acknowledged before a time is in the store, now

@@ -205,6 +205,8 @@ func sentAt(it *amojo.Item) (ms int64, implausible bool) {
 		return fromS, oddS
 	case fromS == 0:
 		return fromMs, oddMs
+	case it.MsecTimestamp/1000 == it.Timestamp:
+		return it.MsecTimestamp, oddMs || oddS // they agree, in whatever year
 	case fromMs-fromS > day || fromS-fromMs > day:
 		return fromS, true
 	default:

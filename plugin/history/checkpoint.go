@@ -116,10 +116,10 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 }
 
 // firm says of the item at i, of all that were delivered and are known, that
-// nothing that was delivered before it and is forgotten stands above it, whichever
-// way the API sorts. So what stands above it and is not known is new. It is the last
-// item, or lies within the lookback, or is one of the last few and was the newest of
-// those by its time as well when it was delivered.
+// nothing stands above it that was delivered before it and is forgotten, whichever way
+// the API sorts. So what stands above it and is not known is new. It is the last, or lies within the lookback, or is one of the last few
+// and no older than the one before it. To the second, for within one the API may order
+// as it likes. What is firm stays so as long as it is one of these.
 func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 	s, few := all[i], max(0, len(all)-anchors)
 	switch {
@@ -130,16 +130,12 @@ func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 	case second(s.Time) >= floor:
 		return true
 	}
-	before := false
-	for _, o := range all[few:i] {
+	for _, o := range slices.Backward(all[few:i]) {
 		if o.Time <= c.Time {
-			before = true
-			if o.Time > s.Time {
-				return false
-			}
+			return second(o.Time) <= second(s.Time)
 		}
 	}
-	return before
+	return false
 }
 
 // bound forgets the items delivered first where there are too many, and moves

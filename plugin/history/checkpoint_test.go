@@ -143,3 +143,18 @@ func TestCheckpoint_KeepsWhatShowsNoTimeBelowWhatItKeeps(t *testing.T) {
 	require.Equal(t, "a", c.Seen[0].ID)
 	require.Equal(t, c, pack(&c).unpack())
 }
+
+// An API that orders the messages of a second as it likes lists any of them above the
+// last few, so long as one of these is left.
+func TestCheckpoint_KeepsTheSecondOfTheLastFew(t *testing.T) {
+	const now = 1_700_000_000_000
+	var c Checkpoint
+	for i := range 20 {
+		c.advance([]Seen{{ID: fmt.Sprint(i), Time: now + 900 - 10*int64(i)}}, time.Minute, now+1000)
+	}
+	for i := range int64(5) {
+		at := now + 70_000 + 30_000*i
+		c.advance([]Seen{{ID: fmt.Sprint("next ", i), Time: at}}, time.Minute, at)
+		require.Len(t, c.Seen, 21+int(i))
+	}
+}

@@ -182,3 +182,30 @@ func TestPass_SomeWithoutATime(t *testing.T) {
 		}
 	})
 }
+
+// Late, and without a time: it comes, since what stands above it is within the
+// lookback.
+func TestPass_LateWithoutATime(t *testing.T) {
+	m := newModel()
+	for _, age := range []int64{3_600_000, 3_500_000, 20_000, 10_000, 0} {
+		m.put("a", 0, m.now-age)
+	}
+	var cp Checkpoint
+	pass := func() []string {
+		got := []string{}
+		_, _, err := run(m, 10, 3, func(p *pass) {
+			p.from, p.known, p.lookback = cp, cp.Time > 0, time.Minute
+			p.emit = func(_ context.Context, items []Item, now int64) error {
+				got = append(got, idsOf(items)...)
+				cp.advance(seenOf(items), time.Minute, now)
+				return nil
+			}
+		})
+		require.NoError(t, err)
+		return got
+	}
+	require.Len(t, pass(), 5)
+	late := m.put("a", 3, 0)
+	require.Equal(t, []string{late}, pass())
+	require.Empty(t, pass())
+}

@@ -615,3 +615,24 @@ func TestPass_TheEdgeIsLateAndVanishes(t *testing.T) {
 		requireStayed(t, before, m.ids("a"), got)
 	}
 }
+
+// An API that sorts by time lists a message that is late between those that were read,
+// and the next page is recognised by one above it: what follows there is not the next
+// older one.
+func TestPass_ArrivesBetweenWhatWasRead(t *testing.T) {
+	m := newModel()
+	for i := range int64(5) {
+		m.put("a", 0, m.now+10_000*i)
+	}
+	m.before = func(string) {
+		if m.requests == 2 {
+			m.put("a", 1, m.now+35_000)
+			for i := range int64(7) {
+				m.put("a", 0, m.now+50_000+i)
+			}
+		}
+	}
+	got, _, err := run(m, 5, 10, nil)
+	require.NoError(t, err)
+	require.Equal(t, m.ids("a"), got)
+}

@@ -130,9 +130,11 @@ func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
 	return page, nil
 }
 
-// fillTimes gives an item without a time the earlier one of its neighbours'. A
-// page without any time is as new as the last that had one, for that stands next to
-// it most often; the first is as new as the checkpoint.
+// fillTimes gives an item without a time that of the newer one next to it: it may be
+// as new as that, and so it is not taken for old. One that was delivered is known by its
+// id for that long (Checkpoint.advance). A page without any time is as new as the last
+// that had one, for that stands next to it most often; the first is as new as the
+// checkpoint.
 func (p *pass) fillTimes(page []Item) {
 	for i := 0; i < len(page); {
 		if page[i].Time != 0 {
@@ -145,9 +147,7 @@ func (p *pass) fillTimes(page []Item) {
 		}
 		var fill int64
 		switch {
-		case i > 0 && end < len(page):
-			fill = min(page[i-1].Time, page[end].Time)
-		case i > 0:
+		case i > 0 && (page[i-1].Time <= p.now || end == len(page)):
 			fill = page[i-1].Time
 		case end < len(page):
 			fill = page[end].Time

@@ -77,6 +77,15 @@ func (k *kept) cut(page []Item) (int, bool) {
 	return cut, true
 }
 
+// misplaced says that what stands behind a page's cut does not belong behind all
+// that was kept: it is newer than what was kept next after the item that the page was
+// recognised by, so that it has arrived there meanwhile, and the rest has not gone.
+func (k *kept) misplaced(page []Item, cut int) bool {
+	_, at := k.find(page)
+	return at >= 0 && at+1 < len(k.items) && cut < len(page) &&
+		k.items[at+1].ID != "" && page[cut].ID != "" && second(page[cut].Time) >= second(k.items[at+1].Time)
+}
+
 // edge returns how many of the last kept entries the next page should repeat
 // for its place to be recognised, and the time of the oldest items.
 // Entries without an identity can't be recognised; with nothing else in the
@@ -131,6 +140,9 @@ func (k *kept) delivered() []Seen {
 //     since n items would be skipped; seek steps back to the missing item.
 //   - the overlapping item itself is deleted: likewise, and on the next try an
 //     item before it is recognised.
+//   - messages arrive between those that were read, which an API does that sorts by
+//     time, and perhaps to the second: the page is recognised by an item above them, and
+//     they do not stand behind all that was read. The walk begins anew.
 //   - all that was read before is gone: nothing tells where to go on, not even
 //     the times, for what stands there may have arrived in the same second. The
 //     walk begins anew, since nothing has been emitted yet.
@@ -227,6 +239,9 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		page, at, cut, err = p.seek(ctx, f, max(0, offset))
 		if err != nil {
 			return nil, false, err
+		}
+		if k.misplaced(page, cut) {
+			return nil, false, errLost
 		}
 		k.base = at + cut - len(k.items)
 		fresh = page[cut:]
