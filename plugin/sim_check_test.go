@@ -123,7 +123,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived:
+	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0):
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -158,7 +158,7 @@ func (p *simProcess) checkOrder(m *simMsg) {
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
 	// What a server that hides messages was believed is looked at again.
-	if m.accepted == noTime || p.deceived || m.unplaced() || p.w.cfg.queue && p.w.store.forgot {
+	if m.accepted == noTime || p.deceived || m.unplaced(m.served) || p.w.cfg.queue && p.w.store.forgot {
 		return
 	}
 	if p.loaded[m.c].surely.has(m.n) {
@@ -166,14 +166,15 @@ func (p *simProcess) checkRepeat(m *simMsg) {
 	}
 }
 
-// unplaced says of a message without a time that something above it was deleted after it
-// was accepted. Its place is all that tells how old it is, and that it was delivered is
-// known for as long as that was of what came next. With that gone it may stand right
-// below one within the lookback, as a late one would: to hold it for old would lose
-// that, and to know it for ever would take the ids of all that have no time.
-func (m *simMsg) unplaced() bool {
+// unplaced says of a message without a time that something above it was deleted since a
+// time: when it was read, or before it was left out. Its place is all that tells how old
+// it is, and that it was delivered is known for as long as that is of what came next.
+// With that gone it may stand right below one within the lookback, as a late one would:
+// to hold it for old would lose that, and to know it for ever would take the ids of all
+// that have no time.
+func (m *simMsg) unplaced(since time.Duration) bool {
 	return m.time == 0 && slices.ContainsFunc(m.c.all, func(o *simMsg) bool {
-		return o.gone != noTime && o.gone >= m.accepted && (m.c.w.on.has(simByArrival) && o.n > m.n || o.key/1000 >= m.key/1000)
+		return o.gone != noTime && o.gone >= since && (m.c.w.on.has(simByArrival) && o.n > m.n || o.key/1000 >= m.key/1000)
 	})
 }
 

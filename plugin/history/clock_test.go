@@ -187,13 +187,14 @@ func TestPass_SomeWithoutATime(t *testing.T) {
 // lookback.
 func TestPass_LateWithoutATime(t *testing.T) {
 	m := newModel()
-	for _, age := range []int64{3_600_000, 3_500_000, 20_000, 10_000, 0} {
-		m.put("a", 0, m.now-age)
+	m.put("a", 0, m.now-3_600_000)
+	for age := range int64(2 * anchors) {
+		m.put("a", 0, m.now-20_000+age)
 	}
 	var cp Checkpoint
 	pass := func() []string {
 		got := []string{}
-		_, _, err := run(m, 10, 3, func(p *pass) {
+		_, _, err := run(m, 50, 3, func(p *pass) {
 			p.from, p.known, p.lookback = cp, cp.Time > 0, time.Minute
 			p.emit = func(_ context.Context, items []Item, now int64) error {
 				got = append(got, idsOf(items)...)
@@ -204,8 +205,8 @@ func TestPass_LateWithoutATime(t *testing.T) {
 		require.NoError(t, err)
 		return got
 	}
-	require.Len(t, pass(), 5)
-	late := m.put("a", 3, 0)
+	require.Len(t, pass(), 1+2*anchors)
+	late := m.put("a", 2*anchors, 0)
 	require.Equal(t, []string{late}, pass())
 	require.Empty(t, pass())
 }
