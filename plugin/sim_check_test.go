@@ -53,11 +53,33 @@ func (m *simMsg) stays() bool {
 	return true
 }
 
+// buried says that so many messages which are older than since stand in a row above a
+// message that what follows is taken for older as well (kommo_chat_history, since).
+func (m *simMsg) buried() bool {
+	w := m.c.w
+	if w.cfg.since.IsZero() {
+		return false
+	}
+	run := 0
+	for _, o := range m.c.items {
+		switch {
+		case o == m:
+			return run >= 50
+		case run >= 50:
+		case o.time == 0 || o.time < w.cfg.since.UnixMilli():
+			run++
+		default:
+			run = 0
+		}
+	}
+	return false
+}
+
 // required says that a message must have been accepted by now, where its chat has
 // been read again since it arrived.
 func (m *simMsg) required() bool {
 	c := m.c
-	if !m.stays() {
+	if !m.stays() || m.buried() {
 		return false
 	}
 	if c.w.cfg.latest {

@@ -253,8 +253,9 @@ func (p *pass) latestOf(k *kept) Checkpoint {
 	met := k.delivered()
 	now := p.now
 	if len(met) >= anchors {
-		// Where most messages are later than the server's clock, that is what errs.
-		now = max(now, median(times(k.items)))
+		// Where most messages are later than the server's clock, and not than ours, the
+		// server's is what errs.
+		now = max(now, min(median(times(k.items)), time.Now().UnixMilli()))
 	}
 	c.advance(met, p.lookback, now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
