@@ -251,12 +251,9 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
 func (p *pass) latestOf(k *kept) Checkpoint {
 	var c Checkpoint
 	met := k.delivered()
-	now := p.now
-	if len(met) >= anchors {
-		// Where most messages are later than the server's clock, and not than ours, the
-		// server's is what errs.
-		now = max(now, min(median(times(k.items)), time.Now().UnixMilli()))
-	}
+	// Where most messages are later than the server's clock, and not than ours, the
+	// server's is what errs.
+	now := max(p.now, min(median(times(k.items)), time.Now().UnixMilli()))
 	c.advance(met, p.lookback, now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
 	if !k.ended {
