@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -167,9 +168,7 @@ func TestChats_CheckpointThatVanishes(t *testing.T) {
 }
 
 func (f fields) with(more fields) fields {
-	for name, value := range more {
-		f[name] = value
-	}
+	maps.Copy(f, more)
 	return f
 }
 

@@ -170,6 +170,7 @@ func TestPromise_WrongTimesAndACrashLoseNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothOrders(t, func(t *testing.T, k *kommo) {
+				t.Helper()
 				chat := k.chat(0)
 				for i, right := range texts(300, noon) {
 					k.Append(chat, wrong(i, right))
@@ -209,6 +210,7 @@ func TestPromise_AMessageFromTheFutureSilencesNoTail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothOrders(t, func(t *testing.T, k *kommo) {
+				t.Helper()
 				chat := k.chat(60)
 				c := newCache()
 				conf := fields{"chats": []string{chat}, "poll_interval": "2ms", "checkpoint_cache": "progress", "checkpoint_interval": "1ms"}

@@ -216,7 +216,7 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 	// can be told of at once, and a first refusal may turn out to be of another channel
 	// or of all.
 	var refused *amojo.RefusedError
-	if !r.in.health.isDown() && !(times == 1 && errors.As(err, &refused)) {
+	if !r.in.health.isDown() && (times != 1 || !errors.As(err, &refused)) {
 		if more, ok := r.failures.allow(); ok {
 			which := ""
 			if !strings.Contains(err.Error(), chat) {

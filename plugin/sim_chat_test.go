@@ -63,10 +63,8 @@ type simChat struct {
 	freshLook  time.Duration // the last look before it was first written
 	freshSaved time.Duration // noTime: not yet
 
-	deceived bool // a page was short though more came behind it
-	odd      bool // an entry was served that can't be a message
-	refused  bool // was ever answered with a 403, or a 404 or 400, though healthy
-	accepted int
+	deceived bool      // a page was short though more came behind it
+	odd      bool      // an entry was served that can't be a message
 	order    []*simMsg // by first acceptance
 }
 
@@ -174,7 +172,7 @@ func (w *simWorld) setupChats() {
 			c.kind = kinds[i-n]
 		}
 		if w.on.has(simLongID) && i == 0 {
-			c.id = c.id + strings.Repeat("-long", 40)
+			c.id += strings.Repeat("-long", 40)
 		}
 		c.form = cr.IntN(3)
 		w.chats = append(w.chats, c)
@@ -324,7 +322,7 @@ func (c *simChat) put(r *rand.Rand, at time.Duration, ms int64) {
 	w := c.w
 	m := &simMsg{c: c, n: len(c.all), at: at, gone: noTime, served: noTime, accepted: noTime, looksAt: len(c.looks)}
 	m.key = ms + oneOf(r, c.skews...)
-	seconds, msecs := true, m.key
+	seconds := true
 	odd := w.rnd("clock", c.n, m.n)
 	switch x := odd.IntN(100); {
 	case x < 3 && w.on.has(simAhead):
@@ -336,7 +334,8 @@ func (c *simChat) put(r *rand.Rand, at time.Duration, ms int64) {
 	case x < 12 && w.on.has(simImports) && at >= 0:
 		m.key = ms - oneOf(odd, odd.Int64N(20_000), odd.Int64N(3_600_000), 400*24*3_600_000)
 	}
-	m.time, msecs = m.key, m.key
+	m.time = m.key
+	msecs := m.key
 	switch x := odd.IntN(100); {
 	case x < 10 && w.on.has(simMsecSeconds):
 		msecs = m.key / 1000
@@ -407,7 +406,7 @@ func (c *simChat) body(r *rand.Rand, n int, seconds bool, s, ms int64, noID bool
 	if ms != 0 {
 		fmt.Fprintf(&b, `"msec_timestamp":%d%s`, ms, sep)
 	}
-	fmt.Fprintf(&b, `"sender":{"id":"u%d","name":"Zo\u00eb \"private\" %c"}%s`, r.IntN(3), rune(0x1F600+r.IntN(60)), sep)
+	fmt.Fprintf(&b, `"sender":{"id":"u%d","name":"Zo\u00eb \"private\" %c"}%s`, r.IntN(3), 0x1F600+r.IntN(60), sep)
 	if chance(r, 50) {
 		fmt.Fprintf(&b, `"receiver":{"id":"u9","phone":"+790012%d"}%s`, 10000+r.IntN(90000), sep)
 	}
@@ -416,7 +415,7 @@ func (c *simChat) body(r *rand.Rand, n int, seconds bool, s, ms int64, noID bool
 	}
 	b.WriteString(`"message":{`)
 	if !noID {
-		fmt.Fprintf(&b, `"id":"%08x-%04x-4000-8000-%012d"%s`, uint32(n), uint32(c.n), n, sep)
+		fmt.Fprintf(&b, `"id":"%08x-%04x-4000-8000-%012d"%s`, n, c.n, n, sep)
 	}
 	fmt.Fprintf(&b, `"type":"%s"%s"text":"private words %d of %d"}}`, oneOf(r, "text", "picture", "novel"), sep, n, c.n)
 	return b.String()

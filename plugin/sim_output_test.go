@@ -20,7 +20,6 @@ type simOutput struct {
 	partial int // in percent: how many messages are rejected by themselves
 	whole   int // in percent: how many batches are
 	rounds  int // so often at most
-	refused *simChat
 	total   int
 }
 
@@ -112,15 +111,16 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 	var failed *service.BatchError
 	out := make([]bool, len(msgs))
 	for i, m := range msgs { // first, what is rejected
-		if !w.calm && o.partial > 0 && m.tries <= o.rounds && chance(w.rnd("partial", m.c.n, m.n, m.tries), o.partial) {
-			if failed == nil {
-				failed = service.NewBatchError(batch, errRejected)
-			}
-			failed.Failed(i, errRejected)
-			m.rejected = true
-			w.note("reject", m.c, m.n, m.tries, "")
-			out[i] = true
+		if w.calm || o.partial <= 0 || m.tries > o.rounds || !chance(w.rnd("partial", m.c.n, m.n, m.tries), o.partial) {
+			continue
 		}
+		if failed == nil {
+			failed = service.NewBatchError(batch, errRejected)
+		}
+		failed.Failed(i, errRejected)
+		m.rejected = true
+		w.note("reject", m.c, m.n, m.tries, "")
+		out[i] = true
 	}
 	for i, m := range msgs {
 		if !out[i] {

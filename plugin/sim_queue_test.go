@@ -18,7 +18,6 @@ type simQueue struct {
 	retries bool // names again what was rejected; else it ends without waiting for that, as file does
 	ends    bool // after the last name; else it goes on
 	bell    chan struct{}
-	ended   *simProcess // the process that was told so
 }
 
 // simName is a message that names a chat.

@@ -7,7 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/rand" //nolint:depguard // the library that draws the backoff's jitter uses it, and is made to repeat itself
+	"math/rand" // the library that draws the backoff's jitter uses it, and is made to repeat itself
 	"os"
 	"os/exec"
 	"regexp"
@@ -74,6 +74,7 @@ var (
 
 // simulateOne makes one run, in a process of its own as all are, and shows it.
 func simulateOne(t *testing.T) {
+	t.Helper()
 	seed := simEnv("KOMMO_SIM_SEED", 0, parseSeed)
 	out, err := simWorker(t.Context(), fmt.Sprintf("%d 1 1 0 show", seed)).CombinedOutput()
 	fmt.Println(string(out))
@@ -109,6 +110,7 @@ type simKindOf struct {
 }
 
 func simulateMany(t *testing.T) {
+	t.Helper()
 	runs := simEnv("KOMMO_SIM_RUNS", 0, strconv.Atoi)
 	limit := simEnv("KOMMO_SIM_TIME", simDefaultTime, time.ParseDuration)
 	if runs > 0 && os.Getenv("KOMMO_SIM_TIME") == "" {
@@ -130,8 +132,9 @@ func simulateMany(t *testing.T) {
 			}
 		}
 		all.Go(func() {
+			first, step := from+uint64(i), uint64(workers) //nolint:gosec // neither is negative
 			// A run that ends its process is a failure like others: on with the next.
-			for seed := from + uint64(i); ctx.Err() == nil; {
+			for seed := first; ctx.Err() == nil; {
 				left := limit - time.Since(began)
 				if left <= 0 {
 					return
@@ -155,11 +158,11 @@ func simulateMany(t *testing.T) {
 				tally.crashed(last, complaints.String())
 				at, _ := strconv.ParseUint(last, 10, 64)
 				if share > 0 {
-					if share -= int((at-seed)/uint64(workers)) + 1; share <= 0 {
+					if share -= int((at-seed)/step) + 1; share <= 0 { //nolint:gosec // so many runs of the share are done
 						return
 					}
 				}
-				seed = at + uint64(workers)
+				seed = at + step
 			}
 		})
 	}
@@ -188,7 +191,7 @@ func simulateMany(t *testing.T) {
 	}
 }
 
-var simNumbers = regexp.MustCompile(`[-+]?[0-9][0-9a-zµ.:-]*`)
+var simNumbers = regexp.MustCompile(`[-+]?\d[0-9a-zµ.:-]*`)
 
 // crashed takes the end of a process.
 func (s *simTally) crashed(seed, complaints string) {
@@ -265,6 +268,7 @@ func (s *simTally) read(pipe interface{ Read([]byte) (int, error) }, full func()
 
 // simWork makes runs one after the other and reports on standard output.
 func simWork(t *testing.T) {
+	t.Helper()
 	var seed, step uint64
 	var share, ms int
 	var show string
@@ -339,7 +343,7 @@ func btoi(b bool) int {
 func simSeeded(t *testing.T, seed uint64, on simSet) simResult {
 	t.Helper()
 	simWatch()
-	rand.Seed(int64(seed)) //nolint:staticcheck // there is no other way to have that library repeat itself
+	rand.Seed(int64(seed)) //nolint:staticcheck,gosec // there is no other way to have that library repeat itself, and it takes any bits
 	return simulate(t, seed, on)
 }
 

@@ -35,11 +35,10 @@ import (
 // simWorld is what one run is made of. mu guards all of it, and is never held
 // while anybody sleeps.
 type simWorld struct {
-	misled bool // a process has found out that short pages are no end
-	seed   uint64
-	on     simSet
-	cfg    simConfig
-	epoch  time.Time
+	seed  uint64
+	on    simSet
+	cfg   simConfig
+	epoch time.Time
 
 	mu     sync.Mutex
 	chats  []*simChat
@@ -88,7 +87,7 @@ func (w *simWorld) rnd(purpose string, ids ...int) *rand.Rand {
 		h = (h ^ uint64(purpose[i])) * 1099511628211
 	}
 	for _, id := range ids {
-		h = (h ^ uint64(id)) * 1099511628211
+		h = (h ^ uint64(id)) * 1099511628211 //nolint:gosec // a hash takes any bits
 		h ^= h >> 29
 	}
 	return rand.New(rand.NewPCG(w.seed, h))
@@ -140,7 +139,7 @@ func (w *simWorld) note(what string, c *simChat, n, m int, text string) {
 		e.chat = c.n
 	}
 	h := uint64(14695981039346656037)
-	for _, v := range [...]uint64{uint64(e.at), uint64(e.chat), uint64(n), uint64(m)} {
+	for _, v := range [...]uint64{uint64(e.at), uint64(e.chat), uint64(n), uint64(m)} { //nolint:gosec // a hash takes any bits
 		h = (h ^ v) * 1099511628211
 		h ^= h >> 31
 	}

@@ -49,7 +49,7 @@ func (d *scanner) err() error {
 		return fmt.Errorf("it has more than %d items, and no more than %d were asked for: check base_url and proxy_url: %w",
 			MaxItems, MaxLimit, apicall.ErrTooLarge)
 	}
-	if len(d.s) == 0 {
+	if d.s == "" {
 		return fmt.Errorf("it is empty: %w", apicall.ErrBrokenBody)
 	}
 	if d.failedAt >= len(d.s) {

@@ -89,7 +89,7 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 			return nil, ErrTooLarge
 		}
 		if err != nil {
-			if err == io.EOF {
+			if err == io.EOF { //nolint:errorlint // a body that ends gives io.EOF itself; around it, it is another error
 				err = nil
 			}
 			return bytes.Join(pieces, nil), err
@@ -218,7 +218,7 @@ func code(s string) string {
 
 // traceID accepts what looks like one, so neither a sentence nor a signature.
 func traceID(s string) string {
-	if len(s) > maxTraceID || strings.ContainsFunc(s, func(r rune) bool { return r > 0x7f || !isAlnum(byte(r)) && r != '-' && r != '_' }) {
+	if len(s) > maxTraceID || strings.ContainsFunc(s, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '_' }) {
 		return ""
 	}
 	return s
@@ -254,7 +254,7 @@ func redact(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); {
 		end, hex, digits := i, true, true
-		for end < len(s) && isAlnum(s[end]) {
+		for end < len(s) && isAlnum(rune(s[end])) {
 			digits = digits && s[end] >= '0' && s[end] <= '9'
 			hex = hex && (s[end] <= '9' || s[end]|0x20 <= 'f')
 			end++
@@ -273,6 +273,6 @@ func redact(s string) string {
 	return out.String()
 }
 
-func isAlnum(c byte) bool {
+func isAlnum(c rune) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
 }

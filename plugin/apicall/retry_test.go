@@ -521,7 +521,7 @@ func TestGet_FieldsOfAStatusError(t *testing.T) {
 	e := get(answer{status: 403, body: `{"status":0,"error_code":403,"error_type":"ORIGIN_INVALID_SIGNATURE","error_description":"invalid signature"}`})
 	assert.Equal(t, "ORIGIN_INVALID_SIGNATURE", e.ErrorType)
 	assert.False(t, e.Foreign)
-	for body, foreign := range map[string]bool{"": false, " \n": false, "{": false, `{"a":1}`: false, "[]": false, "Forbidden": true, "<html>": true, `"x"`: true} {
+	for body, foreign := range map[string]bool{"": false, " \n": false, "{": false, `{"a":1}`: false, "[]": false, "Forbidden": true, "<html>": true, `"x"`: true} { //nolint:gocritic // the white space is the case
 		e = get(answer{status: 403, body: body})
 		assert.Equal(t, foreign, e.Foreign, body)
 		assert.Empty(t, e.ErrorType)

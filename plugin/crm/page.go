@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
@@ -203,7 +204,7 @@ func end(text []byte, i int) int {
 		case ',', ':', ' ', '\t', '\n', '\r':
 			i++
 		default:
-			for i < len(text) && bytes.IndexByte([]byte(`,}] 	`+"\n\r"), text[i]) < 0 {
+			for i < len(text) && strings.IndexByte(",}] \t\n\r", text[i]) < 0 {
 				i++
 			}
 		}

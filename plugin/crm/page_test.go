@@ -98,7 +98,7 @@ func TestDecodePage_More(t *testing.T) {
 	t.Parallel()
 	for links, want := range map[string]bool{
 		`{"next":{"href":"x"}}`: true, `{"next":{"href":""}}`: false, `{"next":{"href":null}}`: false, `{"next":{}}`: false, `{"next":"x"}`: false,
-		`{}`: false, `[]`: false, `null`: false, `{"self":{"href":"x"}}`: false, ` { "next" : { "x" : 1 , "href" : "x" } } `: true,
+		`{}`: false, `[]`: false, `null`: false, `{"self":{"href":"x"}}`: false, ` { "next" : { "x" : 1 , "href" : "x" } } `: true, //nolint:gocritic // the white space is the case
 	} {
 		page, err := DecodePage([]byte(`{"_links":`+links+`,"_embedded":{"talks":[]}}`), "talks")
 		require.NoError(t, err)

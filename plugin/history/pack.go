@@ -27,15 +27,15 @@ func pack(c *Checkpoint) packed {
 	for _, s := range c.Seen {
 		b = binary.AppendVarint(b, s.Time-last)
 		last = s.Time
-		var kind byte
+		kind := byte(packedText)
 		if s.Untimed {
-			kind = packedUntimed
+			kind |= packedUntimed
 		}
 		if uuid, ok := uuidOf(s.ID); ok {
 			b = append(append(b, kind|packedUUID), uuid[:]...)
 			continue
 		}
-		b = binary.AppendUvarint(append(b, kind|packedText), uint64(len(s.ID)))
+		b = binary.AppendUvarint(append(b, kind), uint64(len(s.ID)))
 		b = append(b, s.ID...)
 	}
 	return packed(b)

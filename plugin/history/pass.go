@@ -45,7 +45,6 @@ type pass struct {
 	// seen has the ids in from.Seen, and whether they are firm.
 	seen    map[string]bool
 	met     bool  // something that was delivered has been passed
-	passed  bool  // and it was one that nothing old stands above
 	above   bool  // something new has been passed
 	now     int64 // the server's clock at the first page
 	span    int   // how many entries a page really holds, as far as known

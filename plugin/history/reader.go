@@ -154,7 +154,8 @@ func (r *Reader) maxHeld() int { return max(16*min(r.cfg.CheckpointLimit, math.M
 // too no more are kept than 16 times as many, or 8,192. It returns the context's
 // error when that ends, and ErrClosed after Close.
 func (r *Reader) Room(ctx context.Context) error {
-	defer r.wakeWith(ctx)()
+	undo := r.wakeWith(ctx)
+	defer undo()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.named >= r.cfg.CheckpointLimit || r.held >= r.maxHeld() {
@@ -211,7 +212,8 @@ func (r *Reader) wakeWith(ctx context.Context) (undo func() bool) {
 // saved, ErrClosed after Close, and the context's error when that has ended and
 // there is no batch.
 func (r *Reader) Next(ctx context.Context) (*Batch, error) {
-	defer r.wakeWith(ctx)()
+	undo := r.wakeWith(ctx)
+	defer undo()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {

@@ -5,6 +5,7 @@ package listing
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -306,9 +307,7 @@ func TestLister_StoreThatForgets(t *testing.T) {
 				require.Len(t, named1(t, l), 1000)
 				require.NoError(t, l.Save(context.Background()))
 				old := map[string][]byte{}
-				for name, value := range store {
-					old[name] = value
-				}
+				maps.Copy(old, store)
 				for range 300 {
 					m.insert(0)
 				}

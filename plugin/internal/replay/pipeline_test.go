@@ -61,7 +61,7 @@ func (p *picky) WriteBatch(_ context.Context, batch service.MessageBatch) error 
 	}
 	for i, m := range batch {
 		if b, _ := m.AsBytes(); !failed[i] {
-			for _, body := range strings.Fields(strings.Trim(string(b), `"`)) {
+			for body := range strings.FieldsSeq(strings.Trim(string(b), `"`)) {
 				p.stored[body]++
 				p.order = append(p.order, body)
 			}

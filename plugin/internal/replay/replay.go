@@ -295,7 +295,7 @@ func (p *input) settle(d *delivery, v verdict) (finished bool) {
 	} else {
 		for i, m := range sent {
 			switch {
-			case v.failed != nil && v.failed[i]:
+			case len(v.failed) > 0 && v.failed[i]:
 				d.rejected = append(d.rejected, m)
 			case d.batch.Accepted != nil:
 				d.batch.Accepted(m.i)
