@@ -58,6 +58,15 @@ else
 	CGO_ENABLED=1 go test $(CORE) $(RACE) -shuffle=on -timeout 10m -run '$(RUN)' $(PKG)
 endif
 
+# DEEP is how many cases of each property and how many runs of the simulator.
+DEEP ?= 100000
+
+.PHONY: test-deep
+test-deep: ## Check each property and the simulator DEEP times: hours
+	go test $(CORE) -count=1 -timeout 0 -run 'TestPass|TestReader|TestCheck' ./plugin/history -rapid.checks=$(DEEP) -rapid.nofailfile
+	go test $(CORE) -count=1 -timeout 0 ./plugin/internal/replay -rapid.checks=$(DEEP) -rapid.nofailfile
+	KOMMO_SIM_RUNS=$(DEEP) go test $(CORE) -count=1 -timeout 0 -v -run 'TestSimulator$$' ./plugin
+
 .PHONY: test-families
 test-families: build ## Test the full binary: every component, every shipped config
 	KOMMO_CONNECT_BIN=$(CURDIR)/bin/kommo-connect go test $(CORE) -count=1 ./cmd/kommo-connect

@@ -18,7 +18,7 @@ import (
 //	up     down      more chats than are read side by side, or all there are, have failed
 //	                 that had answered before, with no answer in between; or in the
 //	                 beginning any chats; or there was no answer for the first 30 s; or the
-//	                 API refuses all, or blocks the address
+//	                 API refuses all, or answers two of them as a blocked address is
 //	down   up        the API answers
 type health struct {
 	limiter    *apicall.Limiter
