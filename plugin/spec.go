@@ -149,7 +149,7 @@ Each message has these, as far as the API gave them:
 				Advanced(),
 		).
 		Fields(callFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
-			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again after a minute, and then every hour.")...).
+			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again after one minute, four and sixteen, and then every hour.")...).
 		Fields(checkpointFields(inputName,
 			"The label of a `cache` resource that keeps how far each chat was delivered, so that a restart goes on from there. A checkpoint that vanishes from it or is set back while this process runs is written again from memory, with a warning; with `chats_input` that holds for the chats read last, some 65,000. Without a cache progress is kept in memory and lost at the end.",
 			"The prefix of the keys in that cache: there is a small one for each scope and chat, `{prefix}.{scope_id}.{chat_id}`, with a hash in place of a long chat id. Give each pipeline that reads the same chats into another place a prefix of its own.",

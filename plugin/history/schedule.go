@@ -147,10 +147,8 @@ func (r *Reader) failed(c *chat, err error) time.Duration {
 	retryIn := r.doubled(r.cfg.FirstRetry, int(n))
 	r.setFailures(c, min(n, 200)+1)
 	if c.strange {
-		if retryIn = r.cfg.RetryNotOurs; c.failures == 1 {
-			// Once more soon, should that have been a passing mistake.
-			retryIn = min(retryIn, time.Minute)
-		}
+		// Sooner at first, should that have been a passing mistake.
+		retryIn = min(r.cfg.RetryNotOurs, time.Minute<<min(2*(c.failures-1), 10))
 		c.notOurs = true
 		if r.cfg.Named && !c.listed {
 			c.listed = true

@@ -396,13 +396,19 @@ func TestReader_RoomForOthers(t *testing.T) {
 		assert.Len(t, foreign.done, 4500-4096)
 		assert.Equal(t, 4500-4096, letGo)
 		assert.Empty(t, failing.done)
-		time.Sleep(2 * time.Minute)
-		asked := m.asked["foreign-4499"]
-		assert.Equal(t, 2, asked)
-		time.Sleep(57 * time.Minute)
-		assert.Equal(t, asked, m.asked["foreign-4499"], "left alone for long")
-		time.Sleep(4 * time.Minute)
-		assert.Equal(t, asked+1, m.asked["foreign-4499"])
+		asked := func() int {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.asked["foreign-4499"]
+		}
+		for _, rest := range []time.Duration{time.Minute, 4 * time.Minute, 16 * time.Minute, time.Hour, time.Hour} {
+			before := asked()
+			time.Sleep(rest - 30*time.Second)
+			assert.Equal(t, before, asked(), "left alone for %s", rest)
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			assert.Equal(t, before+1, asked(), "after %s", rest)
+		}
 		g.close()
 		synctest.Wait()
 		assert.Len(t, failing.done, 200)
