@@ -90,6 +90,7 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 	deepest := k.base + len(k.items) - 1
 	b := newBracket(deepest, 0)
 	at = b.deeper(deepest)
+	fuller := false // the last page was found, and the one above it is asked for
 	for range 2 * stuckAfter {
 		if page, err = p.fetch(ctx, at); err != nil {
 			return nil, 0, err
@@ -102,6 +103,9 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 			if len(behind) > 0 {
 				page, at = behind, at+p.pageSize
 			}
+		}
+		if fuller && !nameless(page) {
+			return page, at, nil
 		}
 		last := at + len(page) - 1
 		n, ok := b.gap()
@@ -118,7 +122,7 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 			if !nameless(page) || higher >= at {
 				return page, at, nil
 			}
-			at = higher
+			at, fuller = higher, true
 			continue
 		default:
 			at = b.deeper(last)
