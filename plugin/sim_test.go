@@ -38,7 +38,13 @@ import (
 //
 // Each process has one core (GOMAXPROCS=1), so that its goroutines run one after
 // the other, and no garbage is collected during a run.
-const simDefaultTime = 10 * time.Second
+//
+// By default there are so many runs at most, for so long: what a test tells should
+// not depend on how fast its machine is.
+const (
+	simDefaultTime = 10 * time.Second
+	simDefaultRuns = 250
+)
 
 func TestSimulator(t *testing.T) {
 	switch {
@@ -113,8 +119,12 @@ func simulateMany(t *testing.T) {
 	t.Helper()
 	runs := simEnv("KOMMO_SIM_RUNS", 0, strconv.Atoi)
 	limit := simEnv("KOMMO_SIM_TIME", simDefaultTime, time.ParseDuration)
-	if runs > 0 && os.Getenv("KOMMO_SIM_TIME") == "" {
+	switch {
+	case os.Getenv("KOMMO_SIM_TIME") != "":
+	case runs > 0:
 		limit = 1000 * time.Hour
+	default:
+		runs = simDefaultRuns
 	}
 	from := simEnv("KOMMO_SIM_FROM", 1, parseSeed)
 	workers := simEnv("KOMMO_SIM_WORKERS", runtime.NumCPU(), strconv.Atoi)
