@@ -11,12 +11,9 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -24,6 +21,7 @@ import (
 	"github.com/tidwall/gjson"
 	"pgregory.net/rapid"
 
+	"github.com/kommo-connect/kommo-connect/internal/testkit"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 )
 
@@ -278,33 +276,6 @@ func TestDecodePage_MaxItems(t *testing.T) {
 	assert.Contains(t, err.Error(), "it has more than 20000 items, and no more than 50 were asked for: check base_url")
 }
 
-// peakHeap is how much more heap f needs at its worst, in bytes.
-func peakHeap(f func()) uint64 {
-	defer debug.SetGCPercent(debug.SetGCPercent(5)) // so that what is not needed is not counted
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	before, peak := m.HeapAlloc, uint64(0)
-	done, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		var m runtime.MemStats
-		for {
-			runtime.ReadMemStats(&m)
-			peak = max(peak, m.HeapAlloc)
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-	}()
-	f()
-	close(done)
-	<-watched
-	return peak - min(before, peak)
-}
-
 // Pages that are small on the wire and large in memory. All of them come as gzip,
 // of some tens of KB, through the whole client.
 func TestHistory_MemoryOfHostilePages(t *testing.T) {
@@ -339,7 +310,7 @@ func TestHistory_MemoryOfHostilePages(t *testing.T) {
 				resp.Body, resp.ContentLength, resp.Uncompressed = io.NopCloser(unpacked), -1, true // as net/http hands it on
 				return resp, err
 			}, apicall.Config{MaxAttempts: 1})
-			peak := peakHeap(func() { _, _ = c.History(t.Context(), testChat, 0, 50) })
+			peak := testkit.PeakHeap(func() { _, _ = c.History(t.Context(), testChat, 0, 50) })
 			t.Logf("%s, %d: %d KB packed, %d MiB at most", name, status, packed.Len()>>10, peak>>20)
 			assert.Less(t, peak, uint64(100<<20), "%s, %d", name, status)
 		}

@@ -6,15 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kommo-connect/kommo-connect/internal/testkit"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 )
 
@@ -145,37 +143,10 @@ func TestDecodePage_MemoryOfHostilePages(t *testing.T) {
 		"a long link": fill(`{"_embedded":{"talks":[]},"_links":{"next":{"href":"`, "\xff", `"}}}`),
 		"links":       fill(`{"_embedded":{"talks":[]},"_links":{"a":0`, `,"a":0`, `}}`),
 	} {
-		peak := peakHeap(func() { _, _ = DecodePage(body, "talks") }) + size
+		peak := testkit.PeakHeap(func() { _, _ = DecodePage(body, "talks") }) + size
 		t.Logf("%s: %d MiB at most", name, peak>>20)
 		assert.Less(t, peak, uint64(100<<20), name)
 	}
-}
-
-// peakHeap is how much more heap f needs at its worst, in bytes.
-func peakHeap(f func()) uint64 {
-	defer debug.SetGCPercent(debug.SetGCPercent(5)) // so that what is not needed is not counted
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	before, peak := m.HeapAlloc, uint64(0)
-	done, watched := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(watched)
-		var m runtime.MemStats
-		for {
-			runtime.ReadMemStats(&m)
-			peak = max(peak, m.HeapAlloc)
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-			}
-		}
-	}()
-	f()
-	close(done)
-	<-watched
-	return peak - min(before, peak)
 }
 
 func FuzzDecodePage(f *testing.F) {
