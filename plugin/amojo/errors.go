@@ -21,9 +21,8 @@ const (
 	// channel.
 	RefusedSignature Reason = "signature"
 
-	// RefusedBlocked: plain text or an HTML page with status 403, so something
-	// before the API answered. An address that was blocked for overload gets that.
-	// It concerns every chat.
+	// RefusedBlocked: something before the API answered ([apicall.StatusError.Blocked]).
+	// An address that was blocked for overload gets that. It concerns every chat.
 	RefusedBlocked Reason = "blocked"
 
 	// RefusedOther: no body, or JSON with another error_type or none. It may be
@@ -35,7 +34,7 @@ func reasonOf(status *apicall.StatusError) Reason {
 	switch {
 	case strings.Contains(strings.ToUpper(status.ErrorType), "INVALID_SIGNATURE"):
 		return RefusedSignature
-	case status.Foreign && status.Status == http.StatusForbidden:
+	case status.Blocked():
 		return RefusedBlocked
 	default:
 		return RefusedOther
@@ -62,18 +61,12 @@ type RefusedError struct {
 // Error says what to check.
 func (e *RefusedError) Error() string {
 	text := fmt.Sprintf("reading the history of chat %q: %s refuses it with status %d", e.ChatID, e.Host, e.Err.Status)
-	if e.Err.Body != "" {
-		text += " (" + e.Err.Body + ")"
-	}
-	if e.Err.TraceID != "" {
-		text += ", trace_id " + e.Err.TraceID
-	}
+	text += e.Err.Said()
 	const check = "check channel_secret, scope_id, and that the chat belongs to this channel"
 	switch e.Reason {
 	case RefusedBlocked:
 		// The signature was not looked at, so neither it nor the clock is the matter.
-		return text + " and no words of the API: this address may be blocked for overload, so wait, lower requests_per_second," +
-			" or ask the vendor to unblock it"
+		return text + apicall.BlockedAdvice
 	case RefusedSignature:
 		return text + ": " + check + ", as a chat of another channel is refused alike while others are read; " + e.clocks()
 	default:
@@ -118,12 +111,7 @@ func (e *Error) Error() string {
 	if name := http.StatusText(e.Err.Status); name != "" {
 		text += " " + name
 	}
-	if e.Err.Body != "" {
-		text += " (" + e.Err.Body + ")"
-	}
-	if e.Err.TraceID != "" {
-		text += ", trace_id " + e.Err.TraceID
-	}
+	text += e.Err.Said()
 	switch {
 	case e.NotRegistered():
 		return text + ": the channel is not registered, or not connected to this account, so no chat can be read:" +

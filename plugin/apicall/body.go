@@ -124,9 +124,9 @@ func newStatusError(host, urlField string, resp *http.Response, received time.Ti
 	}
 	fields := ownFields(body)
 	e.Body = ownWords(fields)
-	e.ErrorType = code(fields.text("error_type"))
-	e.TraceID = traceID(fields.text("trace_id"))
-	e.RetryAfter = max(e.RetryAfter, retrySeconds(fields.text("retry_after")))
+	e.ErrorType = code(string(fields.ErrorType))
+	e.TraceID = traceID(string(fields.TraceID))
+	e.RetryAfter = max(e.RetryAfter, retrySeconds(string(fields.RetryAfter)))
 	return e
 }
 
@@ -153,24 +153,16 @@ func isHTML(header http.Header, body []byte) bool {
 // was sent, a token or a message's text too. Seen by clients of the Chats API:
 // error_code, error_type, trace_id (chats-api.md, The history call); retry_after is
 // the vendor's addition to RFC 9457.
-type errorFields map[string]string
+type errorFields struct {
+	ErrorCode  scalar `json:"error_code"`
+	ErrorType  scalar `json:"error_type"`
+	TraceID    scalar `json:"trace_id"`
+	RetryAfter scalar `json:"retry_after"`
+}
 
-func (f errorFields) text(name string) string { return f[name] }
-
-func ownFields(body []byte) errorFields {
-	var raw struct {
-		ErrorCode  scalar `json:"error_code"`
-		ErrorType  scalar `json:"error_type"`
-		TraceID    scalar `json:"trace_id"`
-		RetryAfter scalar `json:"retry_after"`
-	}
-	if json.Unmarshal(body, &raw) != nil {
-		return nil
-	}
-	return errorFields{
-		"error_code": string(raw.ErrorCode), "error_type": string(raw.ErrorType),
-		"trace_id": string(raw.TraceID), "retry_after": string(raw.RetryAfter),
-	}
+func ownFields(body []byte) (f errorFields) {
+	_ = json.Unmarshal(body, &f) // what is no JSON object has none
+	return f
 }
 
 // scalar is a JSON string, or a number as it is written; anything else is "".
@@ -194,8 +186,8 @@ func (s *scalar) UnmarshalJSON(b []byte) error {
 // ownWords is what an API says of an error.
 func ownWords(fields errorFields) string {
 	var words []string
-	for _, name := range []string{"error_code", "error_type"} {
-		if s := code(fields.text(name)); s != "" {
+	for _, field := range []scalar{fields.ErrorCode, fields.ErrorType} {
+		if s := code(string(field)); s != "" {
 			words = append(words, s)
 		}
 	}

@@ -33,7 +33,8 @@ type StatusError struct {
 	// for one, and "" for anything else.
 	Body string
 
-	// ErrorType is the field error_type of a JSON body, in the same way; "" without one (chats-api.md, rows 403 and 404).
+	// ErrorType is the field error_type of a JSON body, in the same way; "" without one
+	// (chats-api.md, rows 403 and 404).
 	ErrorType string
 
 	HTML    bool // the body is an HTML page, so something before the API answered
@@ -62,14 +63,30 @@ func (e *StatusError) Error() string {
 	if name := http.StatusText(e.Status); name != "" {
 		text += " " + name
 	}
+	return text + e.Said() + ": " + e.advice()
+}
+
+// Said is what the answer says of itself, to stand behind its status: Body in
+// parentheses, and TraceID; "" without either.
+func (e *StatusError) Said() string {
+	text := ""
 	if e.Body != "" {
 		text += " (" + e.Body + ")"
 	}
 	if e.TraceID != "" {
 		text += ", trace_id " + e.TraceID
 	}
-	return text + ": " + e.advice()
+	return text
 }
+
+// Blocked reports if something before the API refused the address: it answers 403
+// with plain text or an HTML page then (chats-api.md, rows 403 and "limits"), where
+// the API itself answers JSON, or nothing. Every call is refused then.
+func (e *StatusError) Blocked() bool { return e.Status == http.StatusForbidden && e.Foreign }
+
+// BlockedAdvice follows the status of an answer that is Blocked, and what it said.
+const BlockedAdvice = " and no words of the API: this address may be blocked for overload, so wait, lower requests_per_second," +
+	" or ask the vendor to unblock it"
 
 func (e *StatusError) advice() string {
 	switch {
@@ -144,8 +161,9 @@ func Retryable(err error) bool {
 	case errors.As(err, &noAnswer):
 		// Networks and hosts come back, and so does a certificate: one that has
 		// expired is renewed. A wrong scheme does not, but it can't be told from a
-		// server that is being set up, so the advice must be good instead. This is asked before the context's own
-		// errors, because an attempt's timeout wraps context.DeadlineExceeded.
+		// server that is being set up, so the advice must be good instead. This is
+		// asked before the context's own errors, because an attempt's timeout wraps
+		// context.DeadlineExceeded.
 		return true
 	case errors.Is(err, ErrRedirect), errors.Is(err, ErrTooLarge):
 		// The next answer would be the same.

@@ -100,7 +100,7 @@ func TestClient_Errors(t *testing.T) {
 			var refused *RefusedError
 			assert.Equal(t, tc.refused, errors.As(err, &refused))
 			if tc.refused {
-				assert.Equal(t, tc.status == 403 && tc.body != "", refused.Blocked())
+				assert.Equal(t, tc.status == 403 && tc.body != "", refused.Err.Blocked())
 			}
 			assert.NotContains(t, err.Error(), token)
 		})

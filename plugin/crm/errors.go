@@ -22,16 +22,10 @@ type RefusedError struct {
 // Error says what to do (chats-api.md, Finding chats, row "limits").
 func (e *RefusedError) Error() string {
 	text := fmt.Sprintf("listing %s, page %d: %s refuses it with status %d", e.Source, e.Page, e.Err.Host, e.Err.Status)
-	if e.Err.Body != "" {
-		text += " (" + e.Err.Body + ")"
-	}
-	if e.Err.TraceID != "" {
-		text += ", trace_id " + e.Err.TraceID
-	}
+	text += e.Err.Said()
 	switch {
-	case e.Blocked():
-		return text + " and no words of the API: this address may be blocked for overload, so wait, lower requests_per_second," +
-			" or ask the vendor to unblock it"
+	case e.Err.Blocked():
+		return text + apicall.BlockedAdvice
 	case e.Err.Status == http.StatusUnauthorized:
 		return text + ": access_token has expired, was revoked or belongs to another account:" +
 			" put a new one in and restart, and use a long-lived token, as others last a day"
@@ -49,13 +43,6 @@ func (e *RefusedError) Error() string {
 		return text + ": something before the API answers: check api_url, which should begin with https://, and proxy_url"
 	}
 	return text + ": check api_url and page_size"
-}
-
-// Blocked reports if something before the API refused the address: it answers 403
-// with plain text or an HTML page then (chats-api.md, rows 403 and "limits"), where
-// the API itself answers JSON, or nothing. Every call is refused then.
-func (e *RefusedError) Blocked() bool {
-	return e.Err.Status == http.StatusForbidden && e.Err.Foreign
 }
 
 // Unwrap returns the [apicall.StatusError].
