@@ -84,12 +84,7 @@ func newChatList(parsed *service.ParsedConfig, mgr *service.Resources) (*chatLis
 		in.metrics.reached(a.Outcome)
 		attempts.observe(a)
 	})
-	limits := newThrottle()
-	callConf.LimitFailed = func(err error, retryIn time.Duration) {
-		if more, ok := limits.allow(); ok {
-			in.log.Errorf("No request can be sent; next try in %s%s: %v", round(retryIn), more, err)
-		}
-	}
+	callConf.LimitFailed = limitLog(in.log)
 	callConf.URLField = fieldAPIURL
 	client, err := in.newClient(callConf)
 	if err != nil {

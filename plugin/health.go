@@ -27,7 +27,8 @@ type health struct {
 	// side at most.
 	chats    func() int
 	parallel int
-	// changed is told of each change, with why.
+	// changed is told of each change, with why: of one at a time, in their order, and
+	// with mu held.
 	changed func(up bool, why error)
 
 	mu       sync.Mutex
@@ -82,13 +83,12 @@ func (h *health) isDown() bool {
 // answer notes that the API has answered for a chat.
 func (h *health) answer(chat string) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	clear(h.failed)
 	clear(h.blocked)
 	h.good.add(chat)
 	h.answered, h.pause, h.until = true, 0, time.Time{}
-	wasDown := h.set(true)
-	h.mu.Unlock()
-	if wasDown {
+	if h.set(true) {
 		h.changed(true, nil)
 	}
 }
@@ -106,15 +106,7 @@ func (h *health) attempt(err error) {
 
 // fail notes that a call for a chat has failed without an answer of the API itself.
 func (h *health) fail(chat string, err error) {
-	enough := max(1, min(h.parallel+1, h.chats()))
-	h.mu.Lock()
-	if !h.answered || h.good.has(chat) {
-		h.good.remove(chat)
-		h.failed[chat] = struct{}{}
-	}
-	down := len(h.failed) >= enough
-	h.mu.Unlock()
-	if down {
+	if _, all := h.doubt(h.failed, chat, h.parallel+1); all {
 		h.fall(err)
 	}
 }
@@ -123,21 +115,13 @@ func (h *health) fail(chat string, err error) {
 // counts once two chats were that had answered before, or all there are: something
 // before the API may block what is asked of one chat.
 func (h *health) block(chat string, err error) {
-	enough := max(1, min(2, h.chats()))
-	h.mu.Lock()
-	counts := !h.answered || h.good.has(chat)
-	if counts {
-		h.good.remove(chat)
-		h.blocked[chat] = struct{}{}
-	}
-	all := len(h.blocked) >= enough
-	h.mu.Unlock()
+	counts, all := h.doubt(h.blocked, chat, 2)
 	switch {
 	case all || h.isDown():
 		h.fall(err)
 		h.limiter.Pause(h.max)
 	case counts:
-		h.limiter.Pause(min(time.Second, h.max))
+		h.breathe()
 	}
 }
 
@@ -168,11 +152,27 @@ func (h *health) fall(err error) {
 // note takes the API for down.
 func (h *health) note(err error) {
 	h.mu.Lock()
-	fell := h.set(false)
-	h.mu.Unlock()
-	if fell {
+	defer h.mu.Unlock()
+	if h.set(false) {
 		h.changed(false, err)
 	}
+}
+
+// breathe has all requests rest for a second: something may concern all chats, and
+// who goes on asking at full speed is blocked.
+func (h *health) breathe() { h.limiter.Pause(min(time.Second, h.max)) }
+
+// doubt notes a chat in a set of those that failed since the last answer. It counts
+// if it had answered before, or none has yet. all says that enough are there.
+func (h *health) doubt(set map[string]struct{}, chat string, enough int) (counts, all bool) {
+	enough = max(1, min(enough, h.chats()))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if counts = !h.answered || h.good.has(chat); counts {
+		h.good.remove(chat)
+		set[chat] = struct{}{}
+	}
+	return counts, len(set) >= enough
 }
 
 // set reports whether the state changes. Caller holds mu.

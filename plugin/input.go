@@ -47,7 +47,7 @@ type chatHistory struct {
 	log     *service.Logger
 	metrics *inputMetrics
 	client  *amojo.Client // retries as configured
-	probe   *amojo.Client // tries once, for ConnectionTest
+	probe   *amojo.Client // tries once: for ConnectionTest, and while the API is down
 	health  *health
 	reader  *history.Reader
 	report  *report
@@ -76,7 +76,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	in.report = newReport(in)
 	callConf := conf.caller(mgr, in.report.attempt)
 	callConf.MaxAttempts = attemptsPerCall
-	callConf.LimitFailed = in.report.limitFailed
+	callConf.LimitFailed = limitLog(in.log)
 	if in.client, err = in.newClient(callConf); err != nil {
 		return nil, err
 	}

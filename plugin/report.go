@@ -7,7 +7,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -34,10 +33,11 @@ type report struct {
 	in       *chatHistory
 	attempts *attemptLog
 
-	failures, checkpoints, limits, corrupt, odd, times, rests, slowed *throttle
+	failures, checkpoints, corrupt, odd, times, rests, slowed *throttle
 
-	refused atomic.Bool // the API went down by refusing all
-	retried time.Time   // of healthChanged
+	// Of healthChanged, which is called for one change at a time:
+	refused bool      // the API went down by refusing all
+	retried time.Time // when chats of other channels were tried again for that
 
 	mu       sync.Mutex
 	empty    fewChats
@@ -84,7 +84,7 @@ func (l *fewChats) String() string {
 func newReport(in *chatHistory) *report {
 	return &report{
 		in: in, attempts: newAttemptLog(in.log),
-		failures: &throttle{period: 10 * time.Second, lines: 20}, checkpoints: newThrottle(), limits: newThrottle(), corrupt: newThrottle(),
+		failures: &throttle{period: 10 * time.Second, lines: 20}, checkpoints: newThrottle(), corrupt: newThrottle(),
 		odd: &throttle{period: 10 * time.Minute, lines: 5}, times: &throttle{period: 10 * time.Minute, lines: 5},
 		rests: &throttle{period: 10 * time.Minute, lines: 1}, slowed: &throttle{period: 10 * time.Minute, lines: 1},
 		untold: map[string]struct{}{},
@@ -122,20 +122,13 @@ func longTime(d time.Duration) string {
 	return round(d)
 }
 
-// limitFailed is told when the shared rate limit could not be asked.
-func (r *report) limitFailed(err error, retryIn time.Duration) {
-	if more, ok := r.limits.allow(); ok {
-		r.in.log.Errorf("No request can be sent; next try in %s%s: %v", round(retryIn), more, err)
-	}
-}
-
 // healthChanged is told when the API does not answer any more, and when it does
 // again.
 func (r *report) healthChanged(up bool, why error) {
 	if up {
 		r.in.metrics.apiUp.Set(1)
 		r.in.log.Info("The API answers again")
-		if r.refused.Load() && time.Since(r.retried) >= notOursFor {
+		if r.refused && time.Since(r.retried) >= notOursFor {
 			// When it refused all, it was not because of them.
 			r.retried = time.Now()
 			r.in.reader.RetryNotOurs()
@@ -143,7 +136,7 @@ func (r *report) healthChanged(up bool, why error) {
 		return
 	}
 	var refused *amojo.RefusedError
-	r.refused.Store(errors.As(why, &refused))
+	r.refused = errors.As(why, &refused)
 	r.in.metrics.apiUp.Set(0)
 	r.in.log.Errorf("The API answers no request, so all chats wait and it is asked now and then, at least every %s: %v",
 		round(r.in.conf.backoff.MaxInterval), why)
@@ -263,6 +256,16 @@ func (l *attemptLog) observe(a apicall.Attempt) {
 	l.mu.Unlock()
 	if more, ok := t.allow(); ok {
 		l.log.Warnf("Attempt %d failed, next in %s%s: %v", a.Try, round(a.RetryIn), more, a.Err)
+	}
+}
+
+// limitLog reports that the shared rate limit could not be asked.
+func limitLog(log *service.Logger) func(err error, retryIn time.Duration) {
+	lines := newThrottle()
+	return func(err error, retryIn time.Duration) {
+		if more, ok := lines.allow(); ok {
+			log.Errorf("No request can be sent; next try in %s%s: %v", round(retryIn), more, err)
+		}
 	}
 }
 

@@ -116,9 +116,9 @@ func (s *source) failed(chat string, err error) error {
 			s.health.fall(err)
 		case all:
 			s.health.note(err)
-			s.health.limiter.Pause(min(time.Second, s.health.max))
+			s.health.breathe()
 		case n >= refusedInARow:
-			s.health.limiter.Pause(min(time.Second, s.health.max))
+			s.health.breathe()
 		}
 	case errors.As(err, &rejected):
 		s.mu.Lock()
@@ -129,7 +129,7 @@ func (s *source) failed(chat string, err error) error {
 		if all {
 			// Not for longer: each chat may be one that is gone, and others not.
 			s.health.note(err)
-			s.health.limiter.Pause(min(time.Second, s.health.max))
+			s.health.breathe()
 		}
 	case apicall.Retryable(err):
 		s.health.fail(chat, err)
