@@ -88,6 +88,13 @@ type chat struct {
 // the one that is going on came too early for them.
 type callers struct{ current, next []func(error) }
 
+// turn says that the pass which begins is for all of them.
+func (q *callers) turn() {
+	if q != nil {
+		q.current, q.next = append(q.current, q.next...), nil
+	}
+}
+
 func (c *chat) failing() bool { return c.failures > 0 }
 
 // work is what a chat needs while anything is under way.

@@ -47,11 +47,11 @@ const (
 	// anchors is how many of the last delivered items a checkpoint keeps at
 	// least, however old they are.
 	anchors = 8
-	// maxSeen is how many items a checkpoint keeps at most: 60,000 messages of one
-	// second would make one of 4 MB, and be looked through with each poll.
+	// maxSeen is how many items a checkpoint keeps at most of those that were not later
+	// than the server's clock: 60,000 messages of one second would make one of 4 MB, and
+	// be looked through with each poll.
 	maxSeen = 1000
-	// maxFuture is how many it keeps beside these of those that were later than the
-	// server's clock.
+	// maxFuture is how many it keeps beside these of the others.
 	maxFuture = 10_000
 )
 
@@ -117,9 +117,10 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 
 // firm says of the item at i, of all that were delivered and are known, that
 // nothing stands above it that was delivered before it and is forgotten, whichever way
-// the API sorts. So what stands above it and is not known is new. It is the last, or lies within the lookback, or is one of the last few
-// and no older than the one before it. To the second, for within one the API may order
-// as it likes. What is firm stays so as long as it is one of these.
+// the API sorts. So what stands above it and is not known is new. It is the last, or
+// lies within the lookback, or is one of the last few and no older than the one before
+// it: to the second, for within one the API may order as it likes. What is firm stays
+// so as long as it is one of these.
 func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 	s, few := all[i], max(0, len(all)-anchors)
 	switch {

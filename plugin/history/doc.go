@@ -14,7 +14,7 @@
 //
 //   - Seen has the last 8 delivered items at least, however old, so that the
 //     place is found when some of them are deleted; all that lie within the
-//     lookback; and 1,000 at most.
+//     lookback; and 1,000 at most, with up to 10,000 of the future beside them.
 //   - Time is the newest delivered item's, of those that were not later than the
 //     server's clock when they were read. A message from the future does not
 //     move it.
@@ -81,8 +81,8 @@
 //
 // What is believed of times is little. A single one ends nothing. An item is old
 // because of its time only if it stands below what was delivered last; above that
-// it is new. One without a time gets the earlier one of its neighbours', and is
-// taken for old below what was delivered. A time in the future or in another unit
+// it is new. One without a time gets that of the newer one next to it, and its id is
+// kept as long as that of what was delivered next. A time in the future or in another unit
 // is reported once for a chat. That a server lists the oldest message first they
 // show only if they go up eight times at least, and eight times as often as down,
 // over the pages of all chats; then nothing of it is used (evidence.go).
@@ -94,8 +94,7 @@
 // but for one in 64. If something was found, short pages mislead at this server:
 // from then on all are looked behind, and the chats whose ends were believed are
 // read again from their beginning. Until then no look is taken in a chat that shows
-// nothing at all, nor where the pass has met what was delivered and ends with
-// something delivered or old.
+// nothing at all, nor at the first look of Config.Latest.
 //
 // A pass is lost when nothing of what it read before is left where it goes on. The
 // walk then begins anew, having emitted nothing. The climb looks for its start
@@ -117,16 +116,19 @@
 // acknowledged is written.
 //
 //	phase      moves to   by        when
-//	(none)     scheduled  Add       it is named for the first time: ready
-//	scheduled  passing    dispatch  it comes first in ready, and there is a place
+//	(none)     scheduled  Add       it is named for the first time: in line
+//	scheduled  passing    dispatch  it comes first in its line (turn), and there is a place
 //	passing    resting    read      the pass has come to its end
 //	passing    scheduled  read      the pass failed: asleep until the retry (failed); or the Store
 //	                                could not be read: asleep until it is asked again
-//	resting    scheduled  settle    one more pass is due (readAgain): ready; with Poll: asleep till then.
+//	resting    scheduled  settle    one more pass is due (readAgain): in line; with Poll: asleep till then.
 //	                                With PreserveOrder not before it is quiet
 //	resting    (none)     settle    Named, quiet and stored: forget
 //	scheduled  (none)     letGo     Named and not ours, and there are too many such: forget
-//	scheduled  scheduled  RetryNotOurs  it sleeps because it is not ours: ready
+//	scheduled  scheduled  RetryNotOurs  it sleeps because it is not ours: in line
+//
+// There are two lines: ready, and retries for those whose last pass failed. These have
+// one turn in four while others are ready, and half of the places at most.
 //
 // settle draws all consequences whenever one of these has changed, and is the only
 // place that does. It tells those who named the chat, has a run with an end write
@@ -158,6 +160,7 @@
 //
 //	budget             messages that are read and not acknowledged, up to CheckpointLimit
 //	fetching           passes that hold a place, up to ParallelChats
+//	retrying           those of them that follow one that failed
 //	resuming           passes that gave theirs up and wait to have it back; they come first
 //	parked             passes that wait for a call that failed
 //	open               chats that keep Next from its end: it comes with open 0 after Listed

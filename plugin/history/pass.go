@@ -78,12 +78,13 @@ func (p *pass) run(ctx context.Context) (result, error) {
 	p.seen = make(map[string]bool, len(p.from.Seen))
 	p.floor = second(p.since)
 	p.enough = p.floor
+	floor := p.from.floor(p.lookback)
 	if p.known {
 		p.floor = max(p.floor, second(p.from.From))
-		p.enough = max(p.enough, p.from.floor(p.lookback))
+		p.enough = max(p.enough, floor)
 	}
 	for i, s := range p.from.Seen {
-		p.seen[s.ID] = p.from.firm(p.from.Seen, i, p.from.floor(p.lookback))
+		p.seen[s.ID] = p.from.firm(p.from.Seen, i, floor)
 	}
 
 	k, complete, err := p.walk(ctx)
@@ -196,8 +197,8 @@ func (p *pass) past(it *Item) bool { return second(it.Time) < p.floor }
 //
 // A time is believed only of an item that stands below those delivered last. What
 // stands above them, or above anything else that is new, is new whatever time it
-// claims: an import listed where it arrived, a clock that errs. What has no time is
-// not new below.
+// claims: an import listed where it arrived, a clock that errs. What shows no time has
+// that of a neighbour (fillTimes).
 func (p *pass) sort(out []Item, it *Item, passed bool) []Item {
 	switch firm, delivered := p.seen[it.ID]; {
 	case delivered:

@@ -40,9 +40,7 @@ func (r *Reader) dispatch() {
 			}
 			r.turns++
 			c.phase, c.retried = passing, from == &r.retries
-			if q := c.callers; q != nil {
-				q.current, q.next = append(q.current, q.next...), nil
-			}
+			c.callers.turn()
 			if c.work == nil {
 				c.work = &work{}
 			}
@@ -173,9 +171,7 @@ func (r *Reader) letGo() {
 		}
 		id := c.id
 		r.told = append(r.told, func() { r.cfg.Hooks.LetGo(id) })
-		if q := c.callers; q != nil {
-			q.current, q.next = append(q.current, q.next...), nil
-		}
+		c.callers.turn()
 		r.tellAll(c)
 		r.forget(c)
 	}

@@ -57,12 +57,6 @@ func (k *kept) find(page []Item) (i, at int) {
 	return -1, -1
 }
 
-// shows says that any of the kept items is in a page.
-func (k *kept) shows(page []Item) bool {
-	i, _ := k.find(page)
-	return i >= 0
-}
-
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
@@ -344,7 +338,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			continue
 		}
 		// That stands behind this page only if nothing has moved meanwhile.
-		if k.shows(below) {
+		if len(next) < len(below) {
 			return end{}, nil
 		}
 		again, err := p.fetch(ctx, at)
