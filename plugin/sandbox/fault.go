@@ -384,25 +384,27 @@ func (f Fault) validateAnswer() error {
 }
 
 func (f Fault) validateNumbers() error {
+	for _, n := range []struct {
+		name     string
+		negative bool
+		got      any
+	}{
+		{"after", f.After < 0, f.After},
+		{"count", f.Count < 0, f.Count},
+		{"starts", f.Starts < 0, f.Starts},
+		{"lasts", f.Lasts < 0, f.Lasts},
+		{"retry_after", f.RetryAfter < 0, f.RetryAfter},
+		{"size", f.Size < 0, f.Size},
+		{"every", f.Every < 0, f.Every},
+		{"from", f.From < 0, f.From},
+	} {
+		if n.negative {
+			return fmt.Errorf("%s: want 0 or more, got %v", n.name, n.got)
+		}
+	}
 	switch {
-	case f.After < 0:
-		return fmt.Errorf("after: want 0 or more, got %d", f.After)
-	case f.Count < 0:
-		return fmt.Errorf("count: want 0 or more, got %d", f.Count)
-	case f.Starts < 0:
-		return fmt.Errorf("starts: want 0 or more, got %s", f.Starts)
-	case f.Lasts < 0:
-		return fmt.Errorf("lasts: want 0 or more, got %s", f.Lasts)
 	case !(f.Probability >= 0 && f.Probability <= 1):
 		return fmt.Errorf("probability: want 0..1, got %v", f.Probability)
-	case f.RetryAfter < 0:
-		return fmt.Errorf("retry_after: want 0 or more, got %s", f.RetryAfter)
-	case f.Size < 0:
-		return fmt.Errorf("size: want 0 or more, got %d", f.Size)
-	case f.Every < 0:
-		return fmt.Errorf("every: want 0 or more, got %d", f.Every)
-	case f.From < 0:
-		return fmt.Errorf("from: want 0 or more, got %d", f.From)
 	case f.To < 0 || f.To > 0 && f.To <= f.From:
 		return fmt.Errorf("to: want 0 or more than from, got %d", f.To)
 	}
