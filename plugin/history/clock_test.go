@@ -3,8 +3,6 @@
 package history
 
 import (
-	"context"
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -84,39 +82,26 @@ func TestPass_ClocksThatErr(t *testing.T) {
 			}
 		}
 		m.skew = []int64{0, -5000, 60_000}[rnd.IntN(3)]
-		var (
-			got   []string
-			cp    Checkpoint
-			known bool
-		)
+		var j journal
 		server := trusting()
 		server.down = 1 << 30 // this is about times, not about the order
 		crashes := rapid.IntRange(0, 5).Draw(t, "crashes")
 		for i := range crashes + 6 {
 			last := i >= crashes
-			had := len(got)
+			had := len(j.got)
 			left := rnd.IntN(200)
+			if last {
+				left = -1
+			}
 			_, _, err := run(m, size, pages, func(p *pass) {
-				p.from, p.known, p.lookback, p.server = cp, known, lookback, server
-				p.emit = func(_ context.Context, items []Item, now int64) error {
-					if !last {
-						items = items[:min(left, len(items))]
-						left -= len(items)
-					}
-					got = append(got, idsOf(items)...)
-					cp.advance(seenOf(items), lookback, now)
-					known = known || len(items) > 0
-					if !last && left <= 0 {
-						return errors.New("crash")
-					}
-					return nil
-				}
+				p.server = server
+				j.follow(p, lookback, left)
 			})
 			if last {
 				require.NoError(t, err)
 			}
 			if i == crashes+5 {
-				require.Empty(t, got[had:], "at rest nothing comes again for ever")
+				require.Empty(t, j.got[had:], "at rest nothing comes again for ever")
 			}
 			// Between two runs more arrives, and the newest of what was delivered may go.
 			if i < crashes {
@@ -127,16 +112,16 @@ func TestPass_ClocksThatErr(t *testing.T) {
 		}
 		// A wrong time can bring a message again after a crash, but lose none.
 		if e.chance == 0 {
-			requireOnce(t, got)
+			requireOnce(t, j.got)
 		}
 		end := m.ids("a")
 		for _, id := range end {
-			if !slices.Contains(got, id) {
+			if !slices.Contains(j.got, id) {
 				require.True(t, e.late[id] && !slices.Contains(before, id), "%s never came; by time: %v", id, e.byTime)
 			}
 		}
 		if !e.byTime && e.chance == 0 {
-			requireStayed(t, before, end, got)
+			requireStayed(t, before, end, j.got)
 		}
 	})
 }
@@ -151,12 +136,8 @@ func TestPass_SomeWithoutATime(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		lookback := time.Duration(rapid.IntRange(0, 20).Draw(t, "lookback")) * time.Minute
 		chance := rapid.IntRange(1, 60).Draw(t, "chance")
-		var (
-			got   []string
-			cp    Checkpoint
-			known bool
-			row   int // so many without a time
-		)
+		var j journal
+		row := 0 // so many without a time
 		for range 60 {
 			for range rnd.IntN(4 * size) {
 				m.now += rnd.Int64N(40_000)
@@ -168,17 +149,9 @@ func TestPass_SomeWithoutATime(t *testing.T) {
 				}
 				m.put("a", 0, sent)
 			}
-			_, _, err := run(m, size, pages, func(p *pass) {
-				p.from, p.known, p.lookback = cp, known, lookback
-				p.emit = func(_ context.Context, items []Item, now int64) error {
-					got = append(got, idsOf(items)...)
-					cp.advance(seenOf(items), lookback, now)
-					known = known || len(items) > 0
-					return nil
-				}
-			})
+			_, _, err := run(m, size, pages, func(p *pass) { j.follow(p, lookback, -1) })
 			require.NoError(t, err)
-			require.Equal(t, m.ids("a"), got)
+			require.Equal(t, m.ids("a"), j.got)
 		}
 	})
 }
@@ -191,19 +164,12 @@ func TestPass_LateWithoutATime(t *testing.T) {
 	for age := range int64(2 * anchors) {
 		m.put("a", 0, m.now-20_000+age)
 	}
-	var cp Checkpoint
+	var j journal
 	pass := func() []string {
-		got := []string{}
-		_, _, err := run(m, 50, 3, func(p *pass) {
-			p.from, p.known, p.lookback = cp, cp.Time > 0, time.Minute
-			p.emit = func(_ context.Context, items []Item, now int64) error {
-				got = append(got, idsOf(items)...)
-				cp.advance(seenOf(items), time.Minute, now)
-				return nil
-			}
-		})
+		had := len(j.got)
+		_, _, err := run(m, 50, 3, func(p *pass) { j.follow(p, time.Minute, -1) })
 		require.NoError(t, err)
-		return got
+		return j.got[had:]
 	}
 	require.Len(t, pass(), 1+2*anchors)
 	late := m.put("a", 2*anchors, 0)

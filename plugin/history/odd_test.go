@@ -3,7 +3,6 @@
 package history
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -163,24 +162,13 @@ func TestPass_UnorderedWithinASecond(t *testing.T) {
 		before := m.ids("a")
 		m.before = storm.strike
 
-		var cp Checkpoint
-		known := false
-		var got []string
+		var j journal
 		for range 3 {
-			part, _, err := run(m, size, pages, func(p *pass) {
-				p.from, p.known = cp, known
-				emit := p.emit
-				p.emit = func(ctx context.Context, items []Item, now int64) error {
-					cp.advance(seenOf(items), 0, now)
-					known = known || len(items) > 0
-					return emit(ctx, items, now)
-				}
-			})
+			_, _, err := run(m, size, pages, func(p *pass) { j.follow(p, 0, -1) })
 			require.NoError(t, err)
-			got = append(got, part...)
 		}
-		requireOnce(t, got)
-		requireStayed(t, before, m.ids("a"), got)
+		requireOnce(t, j.got)
+		requireStayed(t, before, m.ids("a"), j.got)
 	})
 }
 
@@ -316,25 +304,14 @@ func TestPass_MassDeletion(t *testing.T) {
 					m.remove("a", c.at, c.n)
 				}
 			}
-			var got []string
-			var cp Checkpoint
+			var j journal
 			err := errLost
 			for errors.Is(err, errLost) { // as a Reader does
-				known := len(got) > 0
-				var part []string
-				part, _, err = run(m, 50, 10, func(p *pass) {
-					p.from, p.known = cp, known
-					emit := p.emit
-					p.emit = func(ctx context.Context, items []Item, now int64) error {
-						cp.advance(seenOf(items), 0, now)
-						return emit(ctx, items, now)
-					}
-				})
-				got = append(got, part...)
+				_, _, err = run(m, 50, 10, func(p *pass) { j.follow(p, 0, -1) })
 			}
 			require.NoError(t, err)
-			requireOnce(t, got)
-			requireStayed(t, before, m.ids("a"), got)
+			requireOnce(t, j.got)
+			requireStayed(t, before, m.ids("a"), j.got)
 			require.LessOrEqual(t, m.requests, 2*bound(10_000, 50, 10)+40,
 				"%d deleted from %d on, before request %d", c.n, c.at, after)
 		}

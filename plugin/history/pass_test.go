@@ -89,46 +89,56 @@ func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
 		m.before = storm.strike
 
 		before := m.ids("a")
-		var (
-			got   []string
-			cp    Checkpoint
-			known bool
-		)
+		var j journal
 		passes := rapid.IntRange(1, 6).Draw(t, "passes")
 		for i := range passes {
 			last := i == passes-1
 			left := rapid.IntRange(0, 200).Draw(t, "crash after")
-			_, _, err := run(m, size, pages, func(p *pass) {
-				p.from, p.known, p.lookback = cp, known, lookback
-				p.emit = func(_ context.Context, items []Item, now int64) error {
-					if !last {
-						if left < len(items) {
-							items = items[:left]
-						}
-						left -= len(items)
-					}
-					got = append(got, idsOf(items)...)
-					cp.advance(seenOf(items), lookback, now)
-					known = known || len(items) > 0
-					if !last && left <= 0 {
-						return errors.New("crash")
-					}
-					return nil
-				}
-			})
+			if last {
+				left = -1
+			}
+			_, _, err := run(m, size, pages, func(p *pass) { j.follow(p, lookback, left) })
 			if last {
 				require.NoError(t, err)
 			}
-			value, err := EncodeCheckpoint(cp)
+			value, err := EncodeCheckpoint(j.cp)
 			require.NoError(t, err)
-			if known {
-				cp, err = DecodeCheckpoint(value)
+			if j.known {
+				j.cp, err = DecodeCheckpoint(value)
 				require.NoError(t, err)
 			}
 		}
-		requireOnce(t, got)
-		requireStayed(t, before, m.ids("a"), got)
+		requireOnce(t, j.got)
+		requireStayed(t, before, m.ids("a"), j.got)
 	})
+}
+
+// journal is what passes that follow on each other have emitted, and the checkpoint
+// behind that, as a Reader has them.
+type journal struct {
+	got   []string
+	cp    Checkpoint
+	known bool
+}
+
+// follow has a pass go on from the journal and emit into it, and cuts it off after so
+// many items: below 0 never.
+func (j *journal) follow(p *pass, lookback time.Duration, left int) {
+	p.from, p.known, p.lookback = j.cp, j.known, lookback
+	cut := left >= 0
+	p.emit = func(_ context.Context, items []Item, now int64) error {
+		if cut {
+			items = items[:min(left, len(items))]
+			left -= len(items)
+		}
+		j.got = append(j.got, idsOf(items)...)
+		j.cp.advance(seenOf(items), lookback, now)
+		j.known = j.known || len(items) > 0
+		if cut && left <= 0 {
+			return errors.New("crash")
+		}
+		return nil
+	}
 }
 
 func requireOnce(t require.TestingT, got []string) {
