@@ -41,6 +41,33 @@ func neededEnv() map[string]string {
 	}
 }
 
+// seeded is a sandbox with chats, and the environment in which config/kommo-connect.yaml
+// reads them.
+type seeded struct {
+	kommo   *sandbox.Server
+	chats   []string
+	address string // of HTTP
+	env     map[string]string
+}
+
+func newSeeded(t *testing.T, chats, messages int) *seeded {
+	t.Helper()
+	kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
+	require.NoError(t, err)
+	server := httptest.NewServer(kommo)
+	t.Cleanup(server.Close)
+	s := &seeded{kommo: kommo, chats: kommo.Seed(1, chats, messages), address: freeAddress(t)}
+	s.env = map[string]string{
+		"KOMMO_SCOPE_ID":          kommo.ScopeID(),
+		"KOMMO_CHANNEL_SECRET":    testSecret,
+		"KOMMO_CHATS":             strings.Join(s.chats, ","),
+		"KOMMO_BASE_URL":          server.URL,
+		"KOMMO_HTTP_ADDRESS":      s.address,
+		"KOMMO_CHECKPOINT_CONFIG": "directory: " + t.TempDir(),
+	}
+	return s
+}
+
 func TestConfig_ShippedPipelinesAreClean(t *testing.T) {
 	t.Parallel()
 	files := []string{serviceConfig, "examples/quickstart/pipeline.yaml"}
@@ -132,34 +159,20 @@ func TestConfig_MissingVariableIsNamedAndNothingStarts(t *testing.T) {
 
 func TestConfig_ServiceRunsFromTheDefaultPathAndEnvironmentAlone(t *testing.T) {
 	t.Parallel()
-	kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
-	require.NoError(t, err)
-	chats := kommo.Seed(1, 2, 60)
-	server := httptest.NewServer(kommo)
-	defer server.Close()
-
-	address := freeAddress(t)
-	env := map[string]string{
-		"KOMMO_SCOPE_ID":            kommo.ScopeID(),
-		"KOMMO_CHANNEL_SECRET":      testSecret,
-		"KOMMO_CHATS":               strings.Join(chats, ","),
-		"KOMMO_BASE_URL":            server.URL,
-		"KOMMO_POLL_INTERVAL":       "100ms",
-		"KOMMO_REQUESTS_PER_SECOND": "100",
-		"KOMMO_HTTP_ADDRESS":        address,
-		"KOMMO_CHECKPOINT_CONFIG":   "directory: " + t.TempDir(),
-	}
-	s := start(t, env, "run")
+	with := newSeeded(t, 2, 60)
+	with.env["KOMMO_POLL_INTERVAL"] = "100ms"
+	with.env["KOMMO_REQUESTS_PER_SECOND"] = "100"
+	s := start(t, with.env, "run")
 
 	s.waitFor(t, func() bool { return s.stdout.count("\n") == 120 }, "the 120 messages of both chats")
-	kommo.Append(chats[0], sandbox.Text("5f0c9a1e-0000-4000-8000-000000000001", time.Now(), "one more"))
+	with.kommo.Append(with.chats[0], sandbox.Text("5f0c9a1e-0000-4000-8000-000000000001", time.Now(), "one more"))
 	s.waitFor(t, func() bool { return s.stdout.count("one more") == 1 }, "a message that came later")
 
 	for _, path := range []string{"/ping", "/ready"} {
-		status, _ := get(t, "http://"+address+path)
+		status, _ := get(t, "http://"+with.address+path)
 		assert.Equal(t, http.StatusOK, status, path)
 	}
-	status, metrics := get(t, "http://"+address+"/metrics")
+	status, metrics := get(t, "http://"+with.address+"/metrics")
 	assert.Equal(t, http.StatusOK, status)
 	assert.Regexp(t, `(?m)^kommo_chat_history_messages_total(\{[^}]*\})? 121$`, metrics)
 
@@ -182,33 +195,23 @@ func TestConfig_WhatAMappingFailsOnGoesNowhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
-			require.NoError(t, err)
-			chats := kommo.Seed(1, 2, 60)
-			server := httptest.NewServer(kommo)
-			defer server.Close()
 			if tc.mapping[0] == '@' {
 				path := filepath.Join(t.TempDir(), tc.mapping[1:])
 				require.NoError(t, os.WriteFile(path, []byte("root = this.nothing.uppercase()"), 0o600))
 				tc.mapping = path
 			}
 			directory := t.TempDir()
-			s := start(t, map[string]string{
-				"KOMMO_SCOPE_ID":            kommo.ScopeID(),
-				"KOMMO_CHANNEL_SECRET":      testSecret,
-				"KOMMO_CHATS":               strings.Join(chats, ","),
-				"KOMMO_BASE_URL":            server.URL,
-				"KOMMO_REQUESTS_PER_SECOND": "100",
-				"KOMMO_HTTP_ADDRESS":        freeAddress(t),
-				"KOMMO_CHECKPOINT_CONFIG":   "directory: " + directory,
-				"KOMMO_CHECKPOINT_DIR":      directory,
-				"KOMMO_MAPPING":             tc.mapping,
-			}, "run", tc.config)
+			with := newSeeded(t, 2, 60)
+			with.env["KOMMO_REQUESTS_PER_SECOND"] = "100"
+			with.env["KOMMO_CHECKPOINT_CONFIG"] = "directory: " + directory
+			with.env["KOMMO_CHECKPOINT_DIR"] = directory
+			with.env["KOMMO_MAPPING"] = tc.mapping
+			s := start(t, with.env, "run", tc.config)
 			s.waitFor(t, func() bool { return s.stderr.count("Rejecting ") >= 2 }, "a word of it in the log")
 			s.interrupt(t)
 			assert.Empty(t, s.stdout.String())
-			for _, chat := range chats {
-				for _, raw := range kommo.Messages(chat) {
+			for _, chat := range with.chats {
+				for _, raw := range with.kommo.Messages(chat) {
 					var item sandbox.Item
 					require.NoError(t, json.Unmarshal(raw, &item))
 					if phone := item.Sender.Phone; phone != "" {
@@ -263,22 +266,10 @@ func TestConfig_EveryShippedPipelineIsStrictAndHidesItself(t *testing.T) {
 // What the engine would show of a configuration, and change in it, is not there.
 func TestConfig_HTTPShowsNoSecret(t *testing.T) {
 	t.Parallel()
-	kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
-	require.NoError(t, err)
-	chats := kommo.Seed(1, 1, 10)
-	server := httptest.NewServer(kommo)
-	defer server.Close()
-	address := freeAddress(t)
-	s := start(t, map[string]string{
-		"KOMMO_SCOPE_ID":          kommo.ScopeID(),
-		"KOMMO_CHANNEL_SECRET":    testSecret,
-		"KOMMO_CHATS":             chats[0],
-		"KOMMO_BASE_URL":          server.URL,
-		"KOMMO_HTTP_ADDRESS":      address,
-		"KOMMO_CHECKPOINT_CONFIG": "directory: " + t.TempDir(),
-	}, "run", serviceConfig)
+	with := newSeeded(t, 1, 10)
+	s := start(t, with.env, "run", serviceConfig)
 	s.waitFor(t, func() bool { return s.stdout.count("\n") == 10 }, "the messages")
-	for name, address := range map[string]string{"service": address, "webhook": startWebhooks(t, "1h").http} {
+	for name, address := range map[string]string{"service": with.address, "webhook": startWebhooks(t, "1h").http} {
 		for _, path := range []string{"/ping", "/ready", "/metrics", "/stats", "/version", "/endpoints"} {
 			status, text := get(t, "http://"+address+path)
 			assert.Equal(t, http.StatusOK, status, "%s %s", name, path)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,8 +16,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
-
-	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
 const (
@@ -159,24 +156,12 @@ var (
 // read a sandbox's chats, and as the webhook example, which lists chats too.
 func scrape(t *testing.T) metrics {
 	t.Helper()
-	kommo, err := sandbox.New(sandbox.Config{Secret: testSecret})
-	require.NoError(t, err)
-	chats := kommo.Seed(1, 2, 60)
-	server := httptest.NewServer(kommo)
-	defer server.Close()
-	address := freeAddress(t)
-	s := start(t, map[string]string{
-		"KOMMO_SCOPE_ID":          kommo.ScopeID(),
-		"KOMMO_CHANNEL_SECRET":    testSecret,
-		"KOMMO_CHATS":             strings.Join(chats, ","),
-		"KOMMO_BASE_URL":          server.URL,
-		"KOMMO_HTTP_ADDRESS":      address,
-		"KOMMO_CHECKPOINT_CONFIG": "directory: " + t.TempDir(),
-	}, "run")
+	with := newSeeded(t, 2, 60)
+	s := start(t, with.env, "run")
 	s.waitFor(t, func() bool { return s.stdout.count("\n") == 120 }, "the 120 messages of both chats")
 
 	exposed := metrics{}
-	exposed.add(t, "http://"+address+"/metrics")
+	exposed.add(t, "http://"+with.address+"/metrics")
 	exposed.add(t, "http://"+startWebhooks(t, "1h").http+"/metrics")
 	return exposed
 }
