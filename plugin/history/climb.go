@@ -171,12 +171,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 	mark, markAt := "", 0 // the newest message that was passed, and where
 	for idle := 0; ; {
 		unread := page[:cut]
-		meets := -1
-		for i := range unread {
-			if _, ok := k.index[unread[i].ID]; ok && unread[i].ID != "" {
-				meets = i
-			}
-		}
+		meets, met := k.find(unread)
 		if lost > 0 && !p.above {
 			// What was delivered is passed once more.
 			for _, it := range slices.Backward(page[cut:]) {
@@ -187,7 +182,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 			return err
 		}
 		if meets >= 0 {
-			return p.emitKept(ctx, t, k)
+			return p.emitKept(ctx, t, k, met+1)
 		}
 		if at == 0 {
 			// The top, and nothing of what was kept is left there.

@@ -95,7 +95,7 @@ func (p *pass) run(ctx context.Context) (result, error) {
 		return result{checkpoint: p.latestOf(k), set: true}, nil
 	}
 	if complete {
-		err = p.emitKept(ctx, nil, k)
+		err = p.emitKept(ctx, nil, k, len(k.items))
 	} else {
 		err = p.climb(ctx, k)
 	}
@@ -229,14 +229,20 @@ func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
 }
 
 // emitKept emits what the walk saw and is new, oldest first, but for what the
-// trail has; that may be nil.
-func (p *pass) emitKept(ctx context.Context, t *trail, k *kept) error {
+// trail has; that may be nil. The first met of them are on the newer side of what was
+// emitted before. The others have gone meanwhile: the climb would have passed them.
+func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 	p.met = p.met || k.met
 	newest := slices.IndexFunc(k.items, func(it Item) bool { return p.delivered(&it) })
 	out := make([]Item, 0, len(k.items))
+	// Of what stood below those that have gone nothing is known, so their times decide.
+	above := p.above
+	if met < len(k.items) {
+		p.above = false
+	}
 	for i := len(k.items) - 1; i >= 0; i-- {
 		it := &k.items[i]
-		p.above = p.above || i < newest
+		p.above = p.above || i < newest || i < met && above
 		if it.ID == "" {
 			p.odd++
 			continue

@@ -72,12 +72,14 @@ func (k *kept) cut(page []Item) (int, bool) {
 }
 
 // misplaced says that what stands behind a page's cut does not belong behind all
-// that was kept: it is newer than what was kept next after the item that the page was
+// that was kept: it is as new as something that was kept after the item that the page was
 // recognised by, so that it has arrived there meanwhile, and the rest has not gone.
 func (k *kept) misplaced(page []Item, cut int) bool {
 	_, at := k.find(page)
-	return at >= 0 && at+1 < len(k.items) && cut < len(page) &&
-		k.items[at+1].ID != "" && page[cut].ID != "" && second(page[cut].Time) >= second(k.items[at+1].Time)
+	return at >= 0 && cut < len(page) && page[cut].ID != "" &&
+		slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
+			return it.ID != "" && second(page[cut].Time) >= second(it.Time)
+		})
 }
 
 // edge returns how many of the last kept entries the next page should repeat
@@ -168,13 +170,17 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		return nil, false, errLost // there was something when this place was found
 	}
 	fresh := page
-	behind := false // this page was asked for to see if anything follows a short one
+	behind := false // this page was asked for to see if anything follows a short one,
+	var last []Item // which was this,
+	var lastAt int  // at this position
 	short := false  // and this one begins above what was read last, and shows no more
 	known := 0      // where that is in the page
 	for idle := 0; ; {
 		k.add(p, fresh)
-		if behind && len(fresh) > 0 && p.server.continued(len(fresh)) {
-			p.onShortPages()
+		if behind && len(fresh) > 0 {
+			if err := p.proveShort(ctx, last, lastAt, len(fresh)); err != nil {
+				return nil, false, err
+			}
 		}
 		if p.reached(k) {
 			return k, true, nil
@@ -188,7 +194,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				k.ended = true
 				return k, true, nil
 			}
-			behind = e.near
+			behind, last, lastAt = e.near, page, at
 			if len(e.next) > 0 {
 				fresh, page, at = e.next, e.next, at+e.step
 				k.base = at - len(k.items)
@@ -342,8 +348,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			return end{}, nil
 		}
 		again, err := p.fetch(ctx, at)
-		sameID := func(a, b Item) bool { return a.ID == b.ID }
-		if err != nil || !slices.EqualFunc(again, page, sameID) {
+		if err != nil || !sameIDs(again, page) {
 			return end{}, err
 		}
 		if p.server.continued(len(next) + step) {
@@ -359,4 +364,21 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	p.server.ended()
 	p.believed = p.believed || !p.known && !misleads
 	return end{is: true}, nil
+}
+
+// proveShort takes it that entries were met behind a short page. They may have
+// come there meanwhile: a page that still ends above them shows that they had not.
+func (p *pass) proveShort(ctx context.Context, page []Item, at, entries int) error {
+	if p.server.misleads() {
+		return nil
+	}
+	again, err := p.fetch(ctx, at)
+	if err == nil && sameIDs(again, page) && p.server.continued(entries) {
+		p.onShortPages()
+	}
+	return err
+}
+
+func sameIDs(a, b []Item) bool {
+	return slices.EqualFunc(a, b, func(a, b Item) bool { return a.ID == b.ID })
 }
