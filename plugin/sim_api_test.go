@@ -432,7 +432,7 @@ func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 	if offset == 0 {
 		c.looks = append(c.looks, simLook{now, c.newest})
 		if c.fresh == p && c.freshSaved == noTime {
-			if c.freshLooks++; c.freshLooks == manyLooks {
+			if c.freshLooks++; c.freshLooks == 4*manyLooks {
 				c.freshSaved = now
 			}
 			c.freshLook = now

@@ -86,7 +86,7 @@ func (m *simMsg) required() bool {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		if c.freshSaved == noTime || m.at <= c.freshSaved {
+		if c.freshSaved == noTime || m.at <= c.freshSaved || m.orphaned() {
 			return false
 		}
 	}
@@ -104,6 +104,14 @@ func (m *simMsg) required() bool {
 		return m.key >= newest-c.w.cfg.lookback.Milliseconds()
 	}
 	return true
+}
+
+// orphaned says of a message that is older than the first look of start_from: latest that
+// nothing is left of what was there when it arrived. Then only its time tells whether it was.
+func (m *simMsg) orphaned() bool {
+	c := m.c
+	return m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
+		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at })
 }
 
 // missing returns the messages that must come and have not. Caller holds mu.
@@ -145,7 +153,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0):
+	case w.cfg.latest && m.at < 0 && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0) && !m.ahead():
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -167,6 +175,9 @@ func (p *simProcess) checkOrder(m *simMsg) {
 	}
 	for _, o := range slices.Backward(c.order[:len(c.order)-1]) {
 		if below(o) && m.at < o.served {
+			if m.late && m.at >= c.begun(o.served) {
+				continue // it arrived below what the pass had passed by then
+			}
 			if w.on.has(simFreeOrder) && o.key/1000 == m.key/1000 {
 				continue
 			}
@@ -174,6 +185,18 @@ func (p *simProcess) checkOrder(m *simMsg) {
 			return
 		}
 	}
+}
+
+// begun returns when the pass began at the latest that a message was served by, going by
+// the answers to offset 0.
+func (c *simChat) begun(served time.Duration) time.Duration {
+	at := time.Duration(math.MinInt64)
+	for _, l := range c.looks {
+		if l.at <= served {
+			at = l.at
+		}
+	}
+	return at
 }
 
 // checkRepeat checks a message that comes, in this process for the first time.
@@ -188,16 +211,26 @@ func (p *simProcess) checkRepeat(m *simMsg) {
 	}
 }
 
-// unplaced says of a message without a time that something above it was deleted since a
-// time: when it was read, or before it was left out. Its place is all that tells how old
+// ahead says of a message that it claimed to be of the future when its chat was first
+// looked at: then no time tells that it was there before (kommo_chat_history, start_from).
+func (m *simMsg) ahead() bool {
+	return m.c.freshSaved == noTime || m.time > m.c.w.epoch.Add(m.c.freshSaved).UnixMilli()
+}
+
+// mistimed says of a message of 1970 that it was written three times at most: where the clock
+// of its sender runs ahead too, what is known of its neighbours may not tell that it was delivered.
+func (m *simMsg) mistimed() bool { return m.key < 101_000 && m.tries <= 3 }
+
+// unplaced says of a message without a time that it stands among those of the future, with
+// what comes later below it, or that something above it was deleted since a time: when it was read, or before it was left out. Its place is all that tells how old
 // it is, and that it was delivered is known for as long as that is of what came next.
 // With that gone it may stand right below one within the lookback, as a late one would:
 // to hold it for old would lose that, and to know it for ever would take the ids of all
 // that have no time.
 func (m *simMsg) unplaced(since time.Duration) bool {
-	return m.time == 0 && slices.ContainsFunc(m.c.all, func(o *simMsg) bool {
+	return m.time == 0 && (m.key > m.c.w.serverMs(m.at)+1000 || slices.ContainsFunc(m.c.all, func(o *simMsg) bool {
 		return o.gone != noTime && o.gone >= since && (m.c.w.on.has(simByArrival) && o.n > m.n || o.key/1000 >= m.key/1000)
-	})
+	}))
 }
 
 // checkSaved checks that what was acknowledged before a time is in the store, now
@@ -311,7 +344,14 @@ func (w *simWorld) checkLogs(p *simProcess) {
 	if foreign > 0 && told.Len() == 0 && w.now()-p.began > time.Minute {
 		w.violated(8, "%d chats are of another channel and the log does not say so", foreign)
 	}
-	if most := 8 + 2*(lasting+foreign); lines > most {
+	most := 8 + 2*(lasting+foreign)
+	if w.on&simSetOf("nulls,ahead,future,epoch,msecseconds,clockoff") != 0 {
+		most += 2 * len(w.chats) // what is odd in a chat is told once, when it is read
+	}
+	if w.on&simSetOf("forgets,expires") != 0 {
+		most += 8 // how many are lost is told each time that they have doubled
+	}
+	if lines > most {
 		w.violated(8, "%d lines of warning in %s of calm with %d chats that fail for good and %d of another channel",
 			lines, (w.now() - since).Round(time.Second), lasting, foreign)
 	}

@@ -268,7 +268,7 @@ func (p *simProcess) arrives(m *simMsg, tag string, tags map[string]*simFlight) 
 		m.counted = false
 		return
 	}
-	if f.left == 0 && !w.blurred() && !p.deceived && !m.unplaced(m.served) {
+	if f.left == 0 && !w.blurred() && !p.deceived && !m.unplaced(m.served) && !m.mistimed() {
 		w.violated(3, "%s came again in one process after its batch was acknowledged", m)
 	}
 }
