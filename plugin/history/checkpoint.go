@@ -118,16 +118,18 @@ func (c *Checkpoint) advance(delivered []Seen, lookback time.Duration, now int64
 // firm says of the item at i, of all that were delivered and are known, that
 // nothing stands above it that was delivered before it and is forgotten, whichever way
 // the API sorts. So what stands above it and is not known is new. It is the last, or
-// lies within the lookback, or is one of the last few and no older than the one before
-// it: to the second, for within one the API may order as it likes. What is firm stays
+// lies within the lookback, or is one of the last few and of the future, or no older than
+// the one before it: to the second, for within one the API may order as it likes. What is firm stays
 // so as long as it is one of these.
 func (c *Checkpoint) firm(all []Seen, i int, floor int64) bool {
 	s, few := all[i], max(0, len(all)-anchors)
 	switch {
 	case i == len(all)-1:
 		return true
-	case s.Time > c.Time || i < few && second(s.Time) < floor:
+	case i < few && (s.Time > c.Time || second(s.Time) < floor):
 		return false
+	case s.Time > c.Time:
+		return true
 	case second(s.Time) >= floor:
 		return true
 	}

@@ -89,12 +89,13 @@
 //
 // A short page is not taken for the chat's end. Servers may hide entries after
 // they have applied the limit, or have a limit of their own, so it is looked
-// behind (end, in walk.go): by turns at what follows right behind it, and at what
-// follows all that was asked for. Once nothing was found 32 times that is believed,
-// but for one in 64. If something was found, and the short page still ends above it when
-// it is asked for again, short pages mislead at this server: from then on all are looked behind, and the chats whose ends were believed are
-// read again from their beginning. Until then no look is taken in a chat that shows
-// nothing at all, nor at the first look of Config.Latest.
+// behind (end, in walk.go): at what follows right behind it, and every other time
+// farther down too. Once nothing was found 32 times that is believed, but for one in
+// 64. If something was found, and the short page still ends above it when it is asked
+// for again, short pages mislead at this server: from then on all are looked behind,
+// and the chats whose ends were believed are read again from their beginning. Until
+// then no look is taken in a chat that shows nothing at all, nor at the first look of
+// Config.Latest.
 //
 // A pass is lost when nothing of what it read before is left where it goes on. The
 // walk then begins anew, having emitted nothing. The climb looks for its start

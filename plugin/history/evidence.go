@@ -79,12 +79,12 @@ func (e *evidence) believed() bool {
 	return false
 }
 
-// nearby reports whether the next look behind a short page is to be at what stands
-// right behind it, rather than behind all that was asked for.
-func (e *evidence) nearby() bool {
+// farther reports whether it is worth another look, farther down, that nothing was
+// met right behind a short page: a server may hide more in a row than a page holds.
+func (e *evidence) farther() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.ends%2 == 0
+	return e.ends%2 == 1
 }
 
 // misleads reports whether short pages are no sign of the end at this server.

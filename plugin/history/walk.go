@@ -304,8 +304,8 @@ type end struct {
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
-// looked behind, until this server has shown often enough that nothing follows: by
-// turns right behind what was shown, and behind what was asked for.
+// looked behind, until this server has shown often enough that nothing follows: right
+// behind what was shown, and every other time farther down too.
 func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
 	misleads := p.server.misleads()
 	switch {
@@ -314,15 +314,16 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
 		// for.
 		return end{is: true}, nil
-	case behind && fresh == 0:
+	case behind && fresh == 0 && !p.server.farther():
 		p.server.ended()
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
+	case behind && fresh == 0:
 	case p.server.believed():
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}
-	if fresh > 0 && (misleads || len(page) > 1 && p.server.nearby()) {
+	if fresh > 0 && (misleads || len(page) > 1) {
 		return end{near: true}, nil
 	}
 	steps := []int{p.pageSize}
