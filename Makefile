@@ -23,7 +23,7 @@ RACE ?= $(if $(shell command -v "$$(go env CC)" 2>/dev/null),-race)
 TOOLS := $(CURDIR)/.tools
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
-# PKG and RUN narrow a test run: make test PKG=./plugin/history RUN=Walk
+# PKG and RUN narrow a test run: make test PKG=./plugin/internal/chat RUN=Pass
 PKG ?= ./...
 RUN ?=
 
@@ -63,7 +63,7 @@ DEEP ?= 100000
 
 .PHONY: test-deep
 test-deep: ## Check each property and the simulator DEEP times: hours
-	go test $(CORE) -count=1 -timeout 0 -run 'TestPass|TestReader|TestCheck' ./plugin/history -rapid.checks=$(DEEP) -rapid.nofailfile
+	go test $(CORE) -count=1 -timeout 0 -run 'TestPass|TestReader|TestCheck' ./plugin/internal/chat ./plugin/internal/reader -rapid.checks=$(DEEP) -rapid.nofailfile
 	go test $(CORE) -count=1 -timeout 0 ./plugin/internal/replay -rapid.checks=$(DEEP) -rapid.nofailfile
 	KOMMO_SIM_RUNS=$(DEEP) go test $(CORE) -count=1 -timeout 0 -v -run 'TestSimulator$$' ./plugin
 

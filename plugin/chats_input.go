@@ -24,7 +24,7 @@ var (
 // names no chat is rejected once: an input that knows what to do with it does that, and
 // one that sends it again is told that it is done with.
 func (in *chatHistory) nameChats(ctx context.Context) {
-	defer in.reader.Listed()
+	defer in.reader.AllAdded()
 	rejected := newThrottle()
 	var again recent
 	for {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/crm"
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 	"github.com/kommo-connect/kommo-connect/plugin/listing"
 )
@@ -181,7 +181,7 @@ func (in *chatList) batch(b *listing.Batch) *replay.Batch {
 
 // Stopped implements replay.Stopper: kommo_chat_history gives back what it has not
 // read when it is stopped.
-func (*chatList) Stopped(err error) bool { return errors.Is(err, history.ErrClosed) }
+func (*chatList) Stopped(err error) bool { return errors.Is(err, reader.ErrClosed) }
 
 // turn waits until the next request may be made.
 func (in *chatList) turn(ctx context.Context) error {

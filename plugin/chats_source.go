@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/crm"
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 	"github.com/kommo-connect/kommo-connect/plugin/listing"
 )
 
@@ -51,7 +51,7 @@ type chatsStore struct{ *cacheStore }
 // Load implements listing.Store.
 func (s chatsStore) Load(ctx context.Context, name string) ([]byte, error) {
 	value, err := s.cacheStore.Load(ctx, name)
-	if errors.Is(err, history.ErrNoCheckpoint) {
+	if errors.Is(err, reader.ErrNoCheckpoint) {
 		return nil, nil
 	}
 	return value, err

@@ -12,7 +12,8 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 )
 
 // cacheTimeout bounds one access to the cache. One that hangs would hold up its
@@ -33,7 +34,7 @@ type cacheStore struct {
 func newCacheStore(mgr *service.Resources, label, prefix, scope string) *cacheStore {
 	return &cacheStore{
 		mgr: mgr, label: label, prefix: keyPart(prefix, true) + "." + keyPart(scope, false) + ".",
-		decode: func(value []byte) error { _, err := history.DecodeCheckpoint(value); return err },
+		decode: func(value []byte) error { _, err := chat.DecodeCheckpoint(value); return err },
 	}
 }
 
@@ -75,7 +76,7 @@ func keyPart(s string, dots bool) string {
 // from its beginning. At rest there is no spare key.
 func (s *cacheStore) spare(chat string) string { return s.key(chat) + spareSuffix }
 
-// Load implements history.Store.
+// Load implements reader.Store.
 func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 	var value []byte
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) (err error) {
@@ -95,7 +96,7 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 		return err
 	})
 	if errors.Is(err, service.ErrKeyNotFound) {
-		return nil, history.ErrNoCheckpoint
+		return nil, reader.ErrNoCheckpoint
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading checkpoint %s from cache %q: %w", s.key(chat), s.label, err)
@@ -107,7 +108,7 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 	return value, nil
 }
 
-// Save implements history.Store.
+// Save implements reader.Store.
 func (s *cacheStore) Save(ctx context.Context, chat string, value []byte) error {
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) error {
 		if err := c.Set(ctx, s.spare(chat), value, nil); err != nil {

@@ -13,7 +13,9 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 )
 
@@ -49,7 +51,7 @@ type chatHistory struct {
 	client  *amojo.Client // retries as configured
 	probe   *amojo.Client // tries once: for ConnectionTest, and while the API is down
 	health  *health
-	reader  *history.Reader
+	reader  *reader.Reader
 	report  *report
 	scope   any // the scope id, boxed once for the metadata of all messages
 
@@ -92,12 +94,12 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 	}
 	in.health = newHealth(callConf.Limiter, conf.backoff, chats, conf.parallelChats, in.report.healthChanged)
 
-	var store history.Store
+	var store reader.Store
 	if conf.checkpointCache != "" {
 		store = newCacheStore(mgr, conf.checkpointCache, conf.checkpointCacheKey, conf.scopeID)
 	}
-	in.reader, err = history.NewReader(history.Config{
-		Source:             newSource(in.client, in.probe, in.health),
+	in.reader, err = reader.NewReader(reader.Config{
+		NewPass:            chat.FromNewest(newSource(in.client, in.probe, in.health), &evidence.Server{}),
 		Store:              store,
 		Hooks:              in.report.hooks(),
 		PageSize:           max(2, conf.pageSize),
@@ -105,7 +107,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*chatHistor
 		ParallelChats:      conf.parallelChats,
 		CheckpointLimit:    conf.checkpointLimit,
 		PreserveOrder:      conf.preserveOrder,
-		Named:              conf.chatsInput != nil,
+		OncePerAdd:         conf.chatsInput != nil,
 		Poll:               conf.pollInterval,
 		Latest:             conf.startLatest,
 		Since:              conf.since,
@@ -152,7 +154,7 @@ func (in *chatHistory) Connect(ctx context.Context) error {
 		for _, id := range in.conf.chats {
 			in.reader.Add(id, nil)
 		}
-		in.reader.Listed()
+		in.reader.AllAdded()
 	})
 	return in.health.wait(ctx)
 }
@@ -175,7 +177,7 @@ func (in *chatHistory) Read(ctx context.Context) (*replay.Batch, error) {
 	case errors.Is(err, io.EOF):
 		in.report.ended()
 		return nil, service.ErrEndOfInput
-	case errors.Is(err, history.ErrClosed):
+	case errors.Is(err, reader.ErrClosed):
 		return nil, service.ErrNotConnected
 	case err != nil && ctx.Err() == nil:
 		return nil, service.ErrNotConnected
@@ -225,7 +227,7 @@ func closeNamed(ctx context.Context, in *service.OwnedInput) error {
 			if err != nil {
 				return
 			}
-			_ = ack(ctx, history.ErrClosed)
+			_ = ack(ctx, reader.ErrClosed)
 		}
 	})
 	err := in.Close(ctx)

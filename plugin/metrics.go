@@ -7,7 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 )
 
 // inputMetrics are the metrics of the input. Their names are a public contract.
@@ -34,7 +34,7 @@ func newInputMetrics(m *service.Metrics) *inputMetrics {
 		newestMessage:    m.NewGauge(inputName + "_newest_message_timestamp"),
 	}
 	// Present from the start, so that an alert on them is never without data.
-	for _, s := range history.States() {
+	for _, s := range reader.States() {
 		im.chats.Set(0, s.String())
 	}
 	im.apiUp.Set(1)

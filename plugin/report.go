@@ -13,7 +13,8 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 )
 
 const (
@@ -143,11 +144,11 @@ func (r *report) healthChanged(up bool, why error) {
 }
 
 // hooks turns what the reader tells into metrics and log lines.
-func (r *report) hooks() history.Hooks {
+func (r *report) hooks() reader.Hooks {
 	log, metrics := r.in.log, r.in.metrics
-	return history.Hooks{
+	return reader.Hooks{
 		Realigned: func() { metrics.realigned.Incr(1) },
-		State:     func(s history.State, chats int) { metrics.chats.Set(int64(chats), s.String()) },
+		State:     func(s reader.State, chats int) { metrics.chats.Set(int64(chats), s.String()) },
 		CheckpointFailed: func(_ string, err error, retryIn time.Duration) {
 			metrics.checkpointErrors.Incr(1)
 			if more, ok := r.checkpoints.allow(); ok {
@@ -191,20 +192,20 @@ func (r *report) note(f func()) {
 }
 
 // chatFailed tells of each chat that fails once, until it has been read again.
-func (r *report) chatFailed(chat string, err error, times int, retryIn time.Duration) {
-	if errors.Is(err, history.ErrNotOurs) {
+func (r *report) chatFailed(id string, err error, times int, retryIn time.Duration) {
+	if errors.Is(err, chat.ErrNotOurs) {
 		if times == 1 {
-			r.note(func() { r.notOurs.add(chat) })
+			r.note(func() { r.notOurs.add(id) })
 		}
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, untold := r.untold[chat]
+	_, untold := r.untold[id]
 	if times > 1 && !untold {
 		return
 	}
-	delete(r.untold, chat)
+	delete(r.untold, id)
 	// While the API itself is down that is what is told of, of very many chats not all
 	// can be told of at once, and a first refusal may turn out to be of another channel
 	// or of all.
@@ -212,8 +213,8 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 	if !r.in.health.isDown() && (times != 1 || !errors.As(err, &refused)) {
 		if more, ok := r.failures.allow(); ok {
 			which := ""
-			if !strings.Contains(err.Error(), chat) {
-				which = "chat " + chat + ": "
+			if !strings.Contains(err.Error(), id) {
+				which = "chat " + id + ": "
 			}
 			r.in.log.Errorf("A chat could not be read and is tried again until it can, next in %s%s: %s%v", round(retryIn), more, which, err)
 			return
@@ -222,7 +223,7 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 	if len(r.untold) >= mostUntold {
 		clear(r.untold) // most of them have recovered long since
 	}
-	r.untold[chat] = struct{}{}
+	r.untold[id] = struct{}{}
 }
 
 func (in *chatHistory) checkpointKey(chat string) string {
@@ -395,7 +396,7 @@ func (r *report) rejectedSince(t time.Time) bool {
 	return r.rejected.After(t)
 }
 
-func (r *report) warnStalled(s history.Stats) {
+func (r *report) warnStalled(s reader.Stats) {
 	cause := "the usual cause is an output that batches by count without a period and waits for messages that wait for it: give its batching a period, or set preserve_order to false"
 	if r.in.conf.checkpointLimit-s.Unacked < 50 {
 		cause = "checkpoint_limit is used up: the output collects more messages than that before it sends any, so lower its batch count, give its batching a period, or raise checkpoint_limit"
@@ -403,12 +404,12 @@ func (r *report) warnStalled(s history.Stats) {
 	r.in.log.Warnf("No acknowledgement for %s while %s out; %s", stalledAfter, plural(s.Unacked, "message is", "messages are"), cause)
 }
 
-func (r *report) progress(s history.Stats, elapsed time.Duration, perSecond float64) {
+func (r *report) progress(s reader.Stats, elapsed time.Duration, perSecond float64) {
 	total := 0
 	for _, n := range s.Chats {
 		total += n
 	}
-	done := s.Chats[history.Done]
+	done := s.Chats[reader.Done]
 	left := "not known yet"
 	if done > 0 {
 		left = "about " + round(time.Duration(float64(elapsed)/float64(done)*float64(total-done)))

@@ -14,7 +14,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/apicall"
-	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 )
 
 // source gives the reader the pages of the Chats API.
@@ -48,26 +48,26 @@ func newSource(client, once *amojo.Client, h *health) *source {
 	return &source{client: client, once: once, health: h, refused: map[string]struct{}{}, rejected: map[string]struct{}{}}
 }
 
-// Page implements history.Source.
-func (s *source) Page(ctx context.Context, chat string, offset, limit int) (history.Page, error) {
+// Page implements chat.Source.
+func (s *source) Page(ctx context.Context, id string, offset, limit int) (chat.Page, error) {
 	client := s.client
 	if s.health.isDown() {
 		client = s.once // the next attempt is better made for another chat
 	}
-	page, err := client.History(ctx, chat, offset, limit)
+	page, err := client.History(ctx, id, offset, limit)
 	if err != nil {
 		if ctx.Err() != nil {
-			return history.Page{}, err
+			return chat.Page{}, err
 		}
-		return history.Page{}, s.failed(chat, err)
+		return chat.Page{}, s.failed(id, err)
 	}
 	s.mu.Lock()
 	s.proven = true
 	clear(s.refused)
 	clear(s.rejected)
-	s.ours.add(chat)
+	s.ours.add(id)
 	s.mu.Unlock()
-	s.health.answer(chat)
+	s.health.answer(id)
 
 	// A clock that is behind costs a few ids in a checkpoint, one that is ahead could
 	// cost messages.
@@ -76,11 +76,11 @@ func (s *source) Page(ctx context.Context, chat string, offset, limit int) (hist
 	if date := page.Date.Add(time.Second - time.Millisecond); !page.Date.IsZero() && date.Before(now) {
 		now = date
 	}
-	out := history.Page{Items: make([]history.Item, len(page.Items)), Now: now.UnixMilli()}
+	out := chat.Page{Items: make([]chat.Item, len(page.Items)), Now: now.UnixMilli()}
 	for i := range page.Items {
 		it := &page.Items[i]
 		sent, implausible := sentAt(it)
-		out.Items[i] = history.Item{ID: identity(it), Time: sent, Implausible: implausible, Value: it}
+		out.Items[i] = chat.Item{ID: identity(it), Time: sent, Implausible: implausible, Value: it}
 	}
 	return out, nil
 }
@@ -90,23 +90,23 @@ func (s *source) Page(ctx context.Context, chat string, offset, limit int) (hist
 // A chat of another channel is refused as a wrong secret is (chats-api.md, "which
 // chats"). So a refusal counts for its chat alone once the API has accepted the
 // secret for another one, and this chat was never read.
-func (s *source) failed(chat string, err error) error {
+func (s *source) failed(id string, err error) error {
 	var (
 		refused  *amojo.RefusedError
 		rejected *amojo.Error
 	)
 	switch {
 	case errors.As(err, &refused) && refused.Reason == amojo.RefusedBlocked:
-		s.health.block(chat, err)
+		s.health.block(id, err)
 	case errors.As(err, &refused):
 		s.mu.Lock()
 		// One that was read before casts doubt on the secret.
-		s.proven = s.proven && !s.ours.has(chat)
+		s.proven = s.proven && !s.ours.has(id)
 		if s.proven {
 			s.mu.Unlock()
-			return fmt.Errorf("%w: %w", history.ErrNotOurs, err)
+			return fmt.Errorf("%w: %w", chat.ErrNotOurs, err)
 		}
-		s.refused[chat] = struct{}{}
+		s.refused[id] = struct{}{}
 		n, chats := len(s.refused), s.health.chats()
 		all := n >= min(refusedByAll, chats)
 		s.proven = s.proven && !all
@@ -122,7 +122,7 @@ func (s *source) failed(chat string, err error) error {
 		}
 	case errors.As(err, &rejected):
 		s.mu.Lock()
-		s.rejected[chat] = struct{}{}
+		s.rejected[id] = struct{}{}
 		all := len(s.rejected) >= rejectedInARow ||
 			rejected.NotRegistered() && len(s.rejected) >= min(refusedByAll, s.health.chats())
 		s.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *source) failed(chat string, err error) error {
 			s.health.breathe()
 		}
 	case apicall.Retryable(err):
-		s.health.fail(chat, err)
+		s.health.fail(id, err)
 	}
 	return err
 }
@@ -141,7 +141,7 @@ func (s *source) failed(chat string, err error) error {
 // anybody changing anything.
 func transient(err error) bool {
 	var refused *amojo.RefusedError
-	return apicall.Retryable(err) || errors.As(err, &refused) && !errors.Is(err, history.ErrNotOurs)
+	return apicall.Retryable(err) || errors.As(err, &refused) && !errors.Is(err, chat.ErrNotOurs)
 }
 
 // recent remembers, as hashes, which chats have answered: some 65,000 of them.

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+)
+
+// FromNewest makes passes over an API that lists the newest message first, in pages
+// addressed by how many entries to skip. What its pages show of the server is shared
+// by all of them.
+func FromNewest(source Source, server *evidence.Server) NewPass {
+	return func(s Start) Pass {
+		p := &pass{
+			src: source, server: server, chat: s.Chat,
+			pageSize: s.PageSize, maxKept: s.MaxKept, lookback: s.Lookback,
+			from: s.From, known: s.Known, latest: s.Latest, clock: s.Now.UnixMilli(),
+			emit: s.Emit, call: s.Call, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
+			since: math.MinInt64, // a wrong time before 1970 is no reason to lose a message
+		}
+		if !s.Since.IsZero() {
+			p.since = s.Since.UnixMilli()
+		}
+		return p
+	}
+}
+
+// pass is what FromNewest makes.
+//
+// It first walks from the newest page toward the checkpoint and keeps what it
+// sees (walk). If the checkpoint or the chat's end shows up before the buffer
+// is full, all that is new is there, and is emitted. Else it looks for the
+// place to begin (start), climbs from there to what it kept, emitting as it
+// goes (climb), and emits what it kept last.
+type pass struct {
+	src    Source
+	server *evidence.Server
+
+	// Of Start.
+	chat         string
+	pageSize     int
+	maxKept      int
+	since        int64
+	lookback     time.Duration
+	clock        int64
+	from         Checkpoint
+	known        bool
+	latest       bool
+	emit         func(ctx context.Context, items []Item, now int64) error
+	call         func(ctx context.Context, request func(context.Context) error) error
+	onRealigned  func()
+	onShortPages func()
+
+	floor  int64 // second; what is older is not new
+	enough int64 // second; what is older need not be looked for
+	// seen has the ids in from.Seen, and whether they are firm.
+	seen    map[string]bool
+	met     bool  // something that was delivered has been passed
+	above   bool  // something new has been passed
+	now     int64 // the server's clock at the first page
+	span    int   // how many entries a page really holds, as far as known
+	nearby  int64 // the last time of the page before
+	emitted int
+
+	// Of Result.
+	odd      int
+	wrong    int
+	entries  int
+	believed bool
+}
+
+// ahead is how much later than the server's clock a message may claim to be
+// before that is reported, in ms.
+const ahead = 10 * 60 * tick
+
+// Run implements Pass.
+func (p *pass) Run(ctx context.Context) (Result, error) {
+	found, err := p.run(ctx)
+	found.Entries, found.Odd, found.WrongTimes, found.Believed = p.entries, p.odd, p.wrong, p.believed
+	return found, err
+}
+
+func (p *pass) run(ctx context.Context) (Result, error) {
+	p.span, p.nearby = p.pageSize, max(p.from.Time, p.from.From)
+	p.seen = make(map[string]bool, len(p.from.Seen))
+	p.floor = second(p.since)
+	p.enough = p.floor
+	floor := p.from.floor(p.lookback)
+	if p.known {
+		p.floor = max(p.floor, second(p.from.From))
+		p.enough = max(p.enough, floor)
+	}
+	for i, s := range p.from.Seen {
+		p.seen[s.ID] = p.from.firm(p.from.Seen, i, floor)
+	}
+
+	k, complete, err := p.walk(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if p.latest && !p.known {
+		return Result{Checkpoint: p.latestOf(k), Set: true}, nil
+	}
+	if complete {
+		err = p.emitKept(ctx, nil, k, len(k.items))
+	} else {
+		err = p.climb(ctx, k)
+	}
+	if err != nil || p.emitted > 0 || !p.known || p.met || len(k.items) == 0 {
+		return Result{}, err
+	}
+	// All that the checkpoint knew is gone from the chat. The next pass should not
+	// look for it as far as this one did.
+	return Result{Checkpoint: p.anchored(k), Set: true}, nil
+}
+
+// fetch asks for a page and makes its times usable.
+func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
+	var got Page
+	err := p.call(ctx, func(ctx context.Context) (err error) {
+		got, err = p.src.Page(ctx, p.chat, offset, p.pageSize)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	page := got.Items
+	if p.now == 0 {
+		p.now = got.Now
+	}
+	p.entries += len(page)
+	if err := p.checkOrder(page); err != nil {
+		return nil, err
+	}
+	for i := range page {
+		if page[i].Implausible || page[i].Time > got.Now+ahead {
+			p.wrong++
+		}
+	}
+	p.fillTimes(page)
+	return page, nil
+}
+
+// fillTimes gives an item without a time that of the newer one next to it: it may be
+// as new as that, and so it is not taken for old. One that was delivered is known by its
+// id for that long (Checkpoint.Advance). A page without any time is as new as the last
+// that had one, for that stands next to it most often; the first is as new as the
+// checkpoint.
+func (p *pass) fillTimes(page []Item) {
+	for i := 0; i < len(page); {
+		if page[i].Time != 0 {
+			i++
+			continue
+		}
+		end := i
+		for end < len(page) && page[end].Time == 0 {
+			end++
+		}
+		var fill int64
+		switch {
+		case i > 0 && (page[i-1].Time <= p.now || end == len(page)):
+			fill = page[i-1].Time
+		case end < len(page):
+			fill = page[end].Time
+		default:
+			fill = p.nearby
+		}
+		for ; i < end; i++ {
+			page[i].Time, page[i].untimed = fill, true
+		}
+	}
+	if len(page) > 0 {
+		p.nearby = page[len(page)-1].Time
+	}
+}
+
+// checkOrder refuses the pages of a server that lists the oldest message first.
+// Within one second the server may order its items as it likes.
+func (p *pass) checkOrder(page []Item) error {
+	var up, down int
+	for i := 1; i < len(page); i++ {
+		newer, older := page[i-1].Time, page[i].Time
+		switch {
+		case newer == 0 || older == 0:
+		case second(newer) < second(older):
+			up++
+		case second(newer) > second(older):
+			down++
+		}
+	}
+	if len(page) > 0 && p.server.Ordered(p.chat+page[0].ID, up, down) {
+		return ErrOldestFirst
+	}
+	return nil
+}
+
+// delivered says that an item is known to have been delivered.
+func (p *pass) delivered(it *Item) bool {
+	_, ok := p.seen[it.ID]
+	return ok && it.ID != ""
+}
+
+// past says that an item is older than all that can be new.
+func (p *pass) past(it *Item) bool { return second(it.Time) < p.floor }
+
+// sort takes the next newer item, and appends it to out if it is new. passed says
+// that it was taken before.
+//
+// A time is believed only of an item that stands below those delivered last. What
+// stands above them, or above anything else that is new, is new whatever time it
+// claims: an import listed where it arrived, a clock that errs. What shows no time has
+// that of a neighbour (fillTimes).
+func (p *pass) sort(out []Item, it *Item, passed bool) []Item {
+	switch firm, delivered := p.seen[it.ID]; {
+	case delivered:
+		p.met = true
+		p.above = p.above || firm
+	case passed, it.Time < p.since:
+	case !p.known || p.above || !p.past(it):
+		p.above = true
+		out = append(out, *it)
+	}
+	return out
+}
+
+// emitUnread emits what is new of a run of entries, newest first, and adds it to
+// the trail.
+func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
+	out := make([]Item, 0, len(unread))
+	for i := len(unread) - 1; i >= 0; i-- {
+		it := &unread[i]
+		if it.ID == "" {
+			p.odd++
+			continue
+		}
+		out = p.sort(out, it, !t.push(it))
+	}
+	p.emitted += len(out)
+	return p.emit(ctx, out, p.now)
+}
+
+// emitKept emits what the walk saw and is new, oldest first, but for what the
+// trail has; that may be nil. The first met of them are on the newer side of what was
+// emitted before. The others have gone meanwhile: the climb would have passed them.
+func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
+	p.met = p.met || k.met
+	newest := slices.IndexFunc(k.items, func(it Item) bool { return p.delivered(&it) })
+	out := make([]Item, 0, len(k.items))
+	// Of what stood below those that have gone nothing is known, so their times decide.
+	above := p.above
+	if met < len(k.items) {
+		p.above = false
+	}
+	for i := len(k.items) - 1; i >= 0; i-- {
+		it := &k.items[i]
+		p.above = p.above || i < newest || i < met && above
+		if it.ID == "" {
+			p.odd++
+			continue
+		}
+		out = p.sort(out, it, k.index[it.ID] != i || t.has(it))
+	}
+	p.emitted += len(out)
+	return p.emit(ctx, out, p.now)
+}
+
+// latestOf returns the checkpoint of a chat that is to be read from now on.
+func (p *pass) latestOf(k *kept) Checkpoint {
+	var c Checkpoint
+	met := k.delivered()
+	// Where most messages are later than the server's clock, and not than ours, the
+	// server's is what errs.
+	now := max(p.now, min(median(times(k.items)), p.clock))
+	c.Advance(met, p.lookback, now)
+	c.From = max(c.From, c.floor(p.lookback)*tick)
+	if !k.ended {
+		// What lies behind was not delivered either, and is about as old as the last
+		// that was met.
+		for _, s := range met[:min(len(met), anchors)] {
+			c.From = max(c.From, (second(min(s.Time, now))+1)*tick)
+		}
+	}
+	return c
+}
+
+// median returns the middle one of some times, 0 of none.
+func median(times []int64) int64 {
+	if len(times) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(times))[len(times)/2]
+}
+
+// times returns the times of those entries that are messages.
+func times(items []Item) []int64 {
+	out := make([]int64, 0, len(items))
+	for i := range items {
+		if items[i].ID != "" {
+			out = append(out, items[i].Time)
+		}
+	}
+	return out
+}
+
+// anchored returns the checkpoint with what was met in the place of what has
+// vanished.
+func (p *pass) anchored(k *kept) Checkpoint {
+	c := p.from
+	c.Seen = slices.Clone(c.Seen)
+	met := k.delivered()
+	c.Advance(met[max(0, len(met)-anchors):], p.lookback, c.Time)
+	return c
+}
+
+// stuckAfter is how many requests in a row may bring nothing new. Each step of
+// a search at least halves or doubles, so an honest server is found out long
+// before, however much of the chat has moved.
+const stuckAfter = 64
+
+func (p *pass) stuck(requests int) error {
+	return fmt.Errorf("%d requests in a row: %w", requests, ErrNoProgress)
+}

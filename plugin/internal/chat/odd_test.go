@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+)
+
+// withoutNulls returns the ids of those entries that can be messages.
+func withoutNulls(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == "" })
+}
+
+// blank takes the ids of runs of a chat's entries away.
+func blank(rnd *rand.Rand, items []chat.Item, runs, most int) {
+	for range runs {
+		at := rnd.IntN(len(items))
+		for i := at; i < min(len(items), at+1+rnd.IntN(most)); i++ {
+			items[i].ID = ""
+		}
+	}
+}
+
+func TestPass_EntriesWithoutIdentity(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		m.Fill("a", rapid.IntRange(1, 300).Draw(t, "messages"), 700)
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		blank(rnd, m.Chats["a"], rapid.IntRange(0, 8).Draw(t, "runs"), 3*size)
+		got, found, err := run(m, size, pages, nil)
+		require.NoError(t, err)
+		want := withoutNulls(m.IDs("a"))
+		require.Equal(t, want, append([]string{}, got...))
+		require.GreaterOrEqual(t, found.Odd, len(m.Chats["a"])-len(want), "each is counted")
+	})
+}
+
+// A single entry without identity here and there is no reason to lose a message
+// while the chat changes.
+func TestPass_SingleEntriesWithoutIdentityInAChangingChat(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(4, 12).Draw(t, "page size")
+		storm := chattest.NewChaos(t, m, size, 30)
+		m.Arrive("a", rapid.IntRange(1, 300).Draw(t, "messages"), storm.Gap)
+		for i := range m.Chats["a"] {
+			if i%5 == 2 {
+				m.Chats["a"][i].ID = ""
+			}
+		}
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		before := withoutNulls(m.IDs("a"))
+		m.Before = storm.Strike
+		got, _, err := run(m, size, pages, nil)
+		require.NoError(t, err)
+		chattest.RequireOnce(t, got)
+		chattest.RequireStayed(t, before, withoutNulls(m.IDs("a")), got)
+	})
+}
+
+// Times that are missing, for single messages and for whole pages, lose nothing
+// and repeat nothing within a pass.
+func TestPass_WithoutTimes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		m.Fill("a", rapid.IntRange(1, 300).Draw(t, "messages"), 700)
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		items := m.Chats["a"]
+		for range rapid.IntRange(0, 8).Draw(t, "runs") {
+			at := rnd.IntN(len(items))
+			for i := at; i < min(len(items), at+1+rnd.IntN(3*size)); i++ {
+				items[i].Time = 0
+			}
+		}
+		got, _, err := run(m, size, pages, nil)
+		require.NoError(t, err)
+		require.Equal(t, m.IDs("a"), got)
+	})
+}
+
+// An API that knows the time of some messages only to the second, and orders
+// those of one second as it likes.
+func TestPass_UnorderedWithinASecond(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(6, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		storm := chattest.NewChaos(t, m, size, 20)
+		storm.Gap = func() int64 { return rnd.Int64N(600) }
+		m.Arrive("a", rapid.IntRange(20, 300).Draw(t, "messages"), storm.Gap)
+		items := m.Chats["a"]
+		for i := range items {
+			if rnd.IntN(2) == 0 {
+				items[i].Time = chat.Second(items[i].Time) * chat.Tick
+			}
+		}
+		for i := 1; i < len(items); i++ {
+			if chat.Second(items[i-1].Time) == chat.Second(items[i].Time) && rnd.IntN(2) == 0 {
+				items[i-1], items[i] = items[i], items[i-1]
+			}
+		}
+		before := m.IDs("a")
+		m.Before = storm.Strike
+
+		var j journal
+		for range 3 {
+			_, _, err := run(m, size, pages, func(s *chat.Start) { j.follow(s, 0, -1) })
+			require.NoError(t, err)
+		}
+		chattest.RequireOnce(t, j.got)
+		chattest.RequireStayed(t, before, m.IDs("a"), j.got)
+	})
+}
+
+func TestPass_PagesLongerThanAskedFor(t *testing.T) {
+	for _, n := range []int{1, 4, 5, 6, 30, 200, 1000} {
+		m := chattest.NewModel()
+		m.Fill("a", n, 700)
+		m.Bend = func(_ string, offset, limit int, page []chat.Item) []chat.Item {
+			all := m.Chats["a"]
+			if offset >= len(all) {
+				return page
+			}
+			return slices.Clone(all[offset:min(len(all), offset+max(limit, 20))])
+		}
+		got, _, err := run(m, 5, 4, nil)
+		require.NoError(t, err)
+		require.Equal(t, m.IDs("a"), got)
+	}
+}
+
+// Thousands of messages vanish at once, at any moment of a pass: finding the
+// place again takes a logarithmic number of requests.
+func TestPass_MassDeletion(t *testing.T) {
+	for _, c := range []struct{ at, n int }{{0, 3000}, {0, 9990}, {100, 5000}, {2000, 6000}, {9000, 1000}, {0, 20_000}} {
+		for after := 1; after < 260; after += 23 {
+			m := chattest.NewModel()
+			m.Fill("a", 10_000, 700)
+			before := m.IDs("a")
+			m.Before = func(string) {
+				if m.Requests == after {
+					m.Remove("a", c.at, c.n)
+				}
+			}
+			var j journal
+			err := chat.ErrLost
+			for errors.Is(err, chat.ErrLost) { // as a Reader does
+				_, _, err = run(m, 50, 10, func(s *chat.Start) { j.follow(s, 0, -1) })
+			}
+			require.NoError(t, err)
+			chattest.RequireOnce(t, j.got)
+			chattest.RequireStayed(t, before, m.IDs("a"), j.got)
+			require.LessOrEqual(t, m.Requests, 2*chattest.Bound(10_000, 50, 10)+40,
+				"%d deleted from %d on, before request %d", c.n, c.at, after)
+		}
+	}
+}
+
+// A chat that grows with every request is climbed without many more requests
+// than pages.
+func TestPass_GrowingChat(t *testing.T) {
+	for grow := 1; grow <= 5; grow++ {
+		m := chattest.NewModel()
+		m.Fill("a", 10_000, 700)
+		before := m.IDs("a")
+		m.Before = func(string) { m.Fill("a", grow, 700) }
+		got, _, err := run(m, 50, 10, nil)
+		require.NoError(t, err)
+		require.Equal(t, before, got[:len(before)])
+		require.LessOrEqual(t, m.Requests, 10_000/49*3/2, "%d with each request", grow)
+	}
+}
+
+// A burst of arrivals during the climb costs a few requests, not one per page.
+func TestPass_Burst(t *testing.T) {
+	for _, burst := range []int{60, 1000, 5000} {
+		m := chattest.NewModel()
+		m.Fill("a", 10_000, 700)
+		before := m.IDs("a")
+		m.Before = func(string) {
+			if m.Requests == 100 {
+				m.Fill("a", burst, 700)
+			}
+		}
+		got, _, err := run(m, 50, 10, nil)
+		require.NoError(t, err)
+		require.Equal(t, before, got[:10_000])
+		require.LessOrEqual(t, m.Requests, chattest.Bound(10_000, 50, 10)+chattest.Bound(burst, 50, 10)+30, fmt.Sprint(burst))
+	}
+}
+
+// More messages of one second arrive between two requests than a page holds:
+// neither anything known is in sight nor do the times tell where it went.
+func TestPass_FloodWithinOneSecond(t *testing.T) {
+	for flood := 1; flood < 60; flood += 3 {
+		for after := 2; after < 12; after++ {
+			m := chattest.NewModel()
+			m.Fill("a", 40, 0)
+			before := m.IDs("a")
+			m.Before = func(string) {
+				if m.Requests > 1 && m.Requests < after {
+					m.Fill("a", flood, 0)
+				}
+			}
+			got, _, err := run(m, 9, 1+after%3, nil)
+			require.NoError(t, err)
+			chattest.RequireOnce(t, got)
+			require.True(t, slices.IsSorted(got), "in order: %v", got)
+			chattest.RequireStayed(t, before, m.IDs("a"), got)
+		}
+	}
+}
+
+// All that the climb has just passed vanishes, and what is left of the second is
+// known by its ids alone, however long ago it was passed.
+func TestPass_DeletionWithinALongSecond(t *testing.T) {
+	for after := 20; after < 220; after += 11 {
+		m := chattest.NewModel()
+		m.Fill("a", 1000, 0)
+		before := m.IDs("a")
+		at := 0
+		m.Before = func(string) {
+			if m.Requests == after {
+				m.Remove("a", at, 60)
+			}
+		}
+		m.Bend = func(_ string, offset, _ int, page []chat.Item) []chat.Item {
+			at = offset
+			return page
+		}
+		got, _, err := run(m, 5, 4, nil)
+		require.NoError(t, err)
+		chattest.RequireOnce(t, got)
+		require.True(t, slices.IsSorted(got))
+		chattest.RequireStayed(t, before, m.IDs("a"), got)
+	}
+}
+
+func TestPass_KeepsNoMoreThanTheBuffer(t *testing.T) {
+	m := chattest.NewModel()
+	m.Fill("a", 10_000, 700)
+	pages, searching := 0, false
+	m.Bend = func(_ string, offset, _ int, page []chat.Item) []chat.Item {
+		searching = searching || offset > 11*50
+		if !searching {
+			pages++
+		}
+		return page
+	}
+	_, _, err := run(m, 50, 10, nil)
+	require.NoError(t, err)
+	require.LessOrEqual(t, pages, 11)
+}
+
+// An API that lists imports where they arrive, with any time: the order is that
+// of the list.
+func TestPass_TimesOutOfOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(5, 12).Draw(t, "page size")
+		storm := chattest.NewChaos(t, m, size/2, 30)
+		n := rapid.IntRange(1, 300).Draw(t, "messages")
+		m.Arrive("a", n, storm.Gap)
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		for range n / 10 {
+			m.Chats["a"][rnd.IntN(n)].Time -= rnd.Int64N(1_000_000)
+		}
+		before := m.IDs("a")
+		m.Before = storm.Strike
+		got, _, err := run(m, size, rapid.IntRange(1, 6).Draw(t, "buffered pages"), nil)
+		require.NoError(t, err)
+		chattest.RequireOnce(t, got)
+		chattest.RequireStayed(t, before, m.IDs("a"), got)
+	})
+}
+
+// The oldest entries have no identity, and messages arrive at every request:
+// there is something to recognise all the same.
+func TestPass_EndsWithoutIdentityInAGrowingChat(t *testing.T) {
+	for nulls := 1; nulls < 4; nulls++ {
+		for n := 30; n < 60; n++ {
+			m := chattest.NewModel()
+			m.Fill("a", n, 700)
+			items := m.Chats["a"]
+			for i := range nulls {
+				items[n-1-i].ID = ""
+			}
+			want := withoutNulls(m.IDs("a"))
+			m.Before = func(string) {
+				if m.Requests < 40 {
+					m.Fill("a", 1, 700)
+				}
+			}
+			got, _, err := run(m, 6, 2, nil)
+			require.NoError(t, err)
+			require.Equal(t, want, got[:len(want)])
+		}
+	}
+}
+
+func TestPass_ServerThatRepeatsAnItem(t *testing.T) {
+	for _, n := range []int{3, 4, 30, 100} {
+		m := chattest.NewModel()
+		m.Fill("a", n, 700)
+		m.Chats["a"] = slices.Insert(m.Chats["a"], 2, m.Chats["a"][0], m.Chats["a"][1])
+		want := m.IDs("a")
+		want = append(want[:n-2:n-2], want[n:]...)
+		got, _, err := run(m, 5, 4, nil)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// The item where the walk goes on is a late one and vanishes: that what stands
+// behind it is newer by its time does not make it known.
+func TestPass_TheEdgeIsLateAndVanishes(t *testing.T) {
+	for n := 6; n < 30; n++ {
+		m := chattest.NewModel()
+		m.Fill("a", n, 700)
+		m.Chats["a"][4].Time -= 1_000_000
+		before := m.IDs("a")
+		m.Before = func(string) {
+			if m.Requests == 2 {
+				m.Remove("a", 4, 1)
+			}
+		}
+		got, _, err := run(m, 5, 10, nil)
+		require.NoError(t, err)
+		chattest.RequireOnce(t, got)
+		chattest.RequireStayed(t, before, m.IDs("a"), got)
+	}
+}
+
+// An API that sorts by time lists a message that is late between those that were read,
+// and the next page is recognised by one above it: what follows there is not the next
+// older one.
+func TestPass_ArrivesBetweenWhatWasRead(t *testing.T) {
+	m := chattest.NewModel()
+	for i := range int64(5) {
+		m.Put("a", 0, m.Now+10_000*i)
+	}
+	m.Before = func(string) {
+		if m.Requests == 2 {
+			m.Put("a", 1, m.Now+35_000)
+			for i := range int64(7) {
+				m.Put("a", 0, m.Now+50_000+i)
+			}
+		}
+	}
+	got, _, err := run(m, 5, 10, nil)
+	require.NoError(t, err)
+	require.Equal(t, m.IDs("a"), got)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"time"
+)
+
+// Pass reads one chat once: from its checkpoint, or its beginning, to what was newest
+// when the pass began.
+//
+// Run is called once, and on one goroutine. Whatever it returns, what it has emitted
+// is in order and without a gap, so that a later pass can go on behind it. The counts
+// of its Result hold with an error too.
+type Pass interface {
+	Run(ctx context.Context) (Result, error)
+}
+
+// NewPass makes the pass over a chat. It is what one kind of API differs in from
+// another. It may be called from several goroutines at once.
+type NewPass func(Start) Pass
+
+// Start is what a pass begins with. No function in it is nil.
+type Start struct {
+	Chat string
+	// PageSize is how many entries a request asks for, 2 or more.
+	PageSize int
+	// MaxKept is how many items the pass may hold while it searches for where to begin,
+	// a whole number of pages.
+	MaxKept int
+
+	// From is the chat's checkpoint, if it is Known; else the chat was never read.
+	From  Checkpoint
+	Known bool
+	// Latest: of a chat that is not Known nothing is emitted; the Result has the
+	// checkpoint to go on from.
+	Latest bool
+	// Since leaves out what was sent before it. The zero time leaves out nothing.
+	Since time.Time
+	// Lookback is how far behind the newest delivered message late ones are looked for.
+	Lookback time.Duration
+	// Now is this machine's clock.
+	Now time.Time
+
+	// Emit takes what is to be delivered next, oldest first, and the server's clock when
+	// it was read, in Unix milliseconds. It may wait until there is room. The pass ends
+	// with its error.
+	Emit func(ctx context.Context, items []Item, now int64) error
+	// Call makes a request. It may make it again while it fails, and wait in between;
+	// the pass ends with the error that it returns.
+	Call func(ctx context.Context, request func(context.Context) error) error
+	// OnRealigned is called for each page that had shifted so far that it had to be
+	// asked for again.
+	OnRealigned func()
+	// OnShortPages is called when it turns out that a page which is shorter than asked is
+	// no sign of a chat's end at this server: those that were Believed may be none. Of
+	// the passes over one server's chats only one calls it, and once.
+	OnShortPages func()
+}
+
+// Result is what a pass found beside what it emitted.
+type Result struct {
+	// Checkpoint is what to go on from, where Set: of a chat that is to be read from now
+	// on only, or of one that has nothing new but lacks every message that the last
+	// checkpoint knows. Else what was emitted says it.
+	Checkpoint Checkpoint
+	Set        bool
+
+	Entries    int  // of all pages
+	Odd        int  // those of them that can't be messages
+	WrongTimes int  // messages of the future, or whose times can't have been meant as they stand
+	Believed   bool // a short page was taken for the chat's end without a look behind it
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+)
+
+// run makes one pass over a chat of a server that is trusted, and returns what it
+// emitted, oldest first.
+func run(src chat.Source, size, maxPages int, with func(*chat.Start)) ([]string, chat.Result, error) {
+	return runAt(chattest.Trusting(), src, size, maxPages, with)
+}
+
+func runAt(server *evidence.Server, src chat.Source, size, maxPages int, with func(*chat.Start)) ([]string, chat.Result, error) {
+	var got []string
+	s := chat.Start{
+		Chat: "a", PageSize: size, MaxKept: size * maxPages, Now: time.Now(),
+		Emit: func(_ context.Context, items []chat.Item, _ int64) error {
+			got = append(got, chattest.IDsOf(items)...)
+			return nil
+		},
+		Call:         func(ctx context.Context, request func(context.Context) error) error { return request(ctx) },
+		OnRealigned:  func() {},
+		OnShortPages: func() {},
+	}
+	if with != nil {
+		with(&s)
+	}
+	found, err := chat.FromNewest(src, server)(s).Run(context.Background())
+	return got, found, err
+}
+
+func TestPass_RequestsOfAQuietChat(t *testing.T) {
+	for _, c := range []struct{ size, maxPages int }{{50, 100}, {50, 1}, {50, 3}, {7, 4}, {2, 1}, {3, 2}} {
+		for _, n := range []int{0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 48, 49, 50, 51, 98, 99, 100, 101, 148, 149, 150, 151, 300, 1000, 4900, 4901, 4999, 5000, 5001, 5050, 9800, 20_000, 100_003} {
+			if n > 5050 && c.size < 50 {
+				continue
+			}
+			m := chattest.NewModel()
+			m.Fill("a", n, 700)
+			got, _, err := run(m, c.size, c.maxPages, nil)
+			require.NoError(t, err)
+			require.Equal(t, m.IDs("a"), append([]string(nil), got...), "%d messages in pages of %d, %d buffered", n, c.size, c.maxPages)
+			require.LessOrEqual(t, m.Requests, chattest.Bound(n, c.size, c.maxPages), "%d messages in pages of %d, %d buffered", n, c.size, c.maxPages)
+		}
+	}
+}
+
+// Whatever arrives and vanishes between any two requests, all that stays comes
+// out once and in order.
+func TestPass_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		storm := chattest.NewChaos(t, m, 4*size, 40)
+		m.Arrive("a", rapid.IntRange(0, 400).Draw(t, "messages"), storm.Gap)
+		pages := rapid.IntRange(1, 8).Draw(t, "buffered pages")
+		before := m.IDs("a")
+		m.Before = storm.Strike
+		got, _, err := run(m, size, pages, nil)
+		require.NoError(t, err)
+
+		chattest.RequireOnce(t, got)
+		chattest.RequireStayed(t, before, m.IDs("a"), got)
+		require.True(t, slices.IsSorted(got), "what arrived meanwhile is in order too: %v", got)
+	})
+}
+
+// A pass that is cut off anywhere leaves what it emitted without a gap: the next
+// one, from a checkpoint of that, completes it.
+func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		storm := chattest.NewChaos(t, m, 3*size, 25)
+		m.Arrive("a", rapid.IntRange(1, 300).Draw(t, "messages"), storm.Gap)
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		lookback := time.Duration(rapid.IntRange(0, 3).Draw(t, "lookback")) * 700 * time.Millisecond
+		m.Before = storm.Strike
+
+		before := m.IDs("a")
+		var j journal
+		passes := rapid.IntRange(1, 6).Draw(t, "passes")
+		for i := range passes {
+			last := i == passes-1
+			left := rapid.IntRange(0, 200).Draw(t, "crash after")
+			if last {
+				left = -1
+			}
+			_, _, err := run(m, size, pages, func(s *chat.Start) { j.follow(s, lookback, left) })
+			if last {
+				require.NoError(t, err)
+			}
+			value, err := chat.EncodeCheckpoint(j.cp)
+			require.NoError(t, err)
+			if j.known {
+				j.cp, err = chat.DecodeCheckpoint(value)
+				require.NoError(t, err)
+			}
+		}
+		chattest.RequireOnce(t, j.got)
+		chattest.RequireStayed(t, before, m.IDs("a"), j.got)
+	})
+}
+
+// journal is what passes that follow on each other have emitted, and the checkpoint
+// behind that, as a reader has them.
+type journal struct {
+	got   []string
+	cp    chat.Checkpoint
+	known bool
+}
+
+// follow has a pass go on from the journal and emit into it, and cuts it off after so
+// many items: below 0 never.
+func (j *journal) follow(s *chat.Start, lookback time.Duration, left int) {
+	s.From, s.Known, s.Lookback = j.cp, j.known, lookback
+	cut := left >= 0
+	s.Emit = func(_ context.Context, items []chat.Item, now int64) error {
+		if cut {
+			items = items[:min(left, len(items))]
+			left -= len(items)
+		}
+		j.got = append(j.got, chattest.IDsOf(items)...)
+		j.cp.Advance(chat.SeenOf(items), lookback, now)
+		j.known = j.known || len(items) > 0
+		if cut && left <= 0 {
+			return errors.New("crash")
+		}
+		return nil
+	}
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// kept is what a walk has seen, newest first, every entry in its place.
+type kept struct {
+	items []Item
+	index map[string]int // id to its first place in items
+	base  int            // the position of items[0] in the API's list, as far as known
+
+	ended bool // the chat's end is among them
+	met   bool // an item that was delivered is
+	olds  int  // how many messages in a row, at the end, are past
+}
+
+func (k *kept) add(p *pass, items []Item) {
+	for i := range items {
+		if id := items[i].ID; id != "" {
+			if _, dup := k.index[id]; !dup {
+				k.index[id] = len(k.items)
+			}
+			k.met = k.met || p.delivered(&items[i])
+			if k.olds++; !p.past(&items[i]) {
+				k.olds = 0
+			}
+		}
+		k.items = append(k.items, items[i])
+	}
+}
+
+// forget lets go of the first n.
+func (k *kept) forget(n int) {
+	k.items = slices.Clone(k.items[n:])
+	k.base += n
+	clear(k.index)
+	for i, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			k.index[it.ID] = i
+		}
+	}
+}
+
+// find returns the oldest of the kept items in a page: where it is in the page,
+// and where it was kept; -1 if none is there.
+func (k *kept) find(page []Item) (i, at int) {
+	for i, it := range slices.Backward(page) {
+		if at, ok := k.index[it.ID]; ok && it.ID != "" {
+			return i, at
+		}
+	}
+	return -1, -1
+}
+
+// cut finds the oldest of the kept items in a page: what stands behind it has
+// not been read yet, but for entries without an identity that were kept there.
+func (k *kept) cut(page []Item) (int, bool) {
+	i, at := k.find(page)
+	if i < 0 {
+		return 0, false
+	}
+	cut := i + 1
+	for at++; at < len(k.items) && k.items[at].ID == "" && cut < len(page) && page[cut].ID == ""; at++ {
+		cut++
+	}
+	return cut, true
+}
+
+// misplaced says that what stands behind a page's cut does not belong behind all
+// that was kept: it is as new as something that was kept after the item that the page was
+// recognised by, so that it has arrived there meanwhile, and the rest has not gone.
+func (k *kept) misplaced(page []Item, cut int) bool {
+	_, at := k.find(page)
+	return at >= 0 && cut < len(page) && page[cut].ID != "" &&
+		slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
+			return it.ID != "" && second(page[cut].Time) >= second(it.Time)
+		})
+}
+
+// edge returns how many of the last kept entries the next page should repeat
+// for its place to be recognised, and the time of the oldest items.
+// Entries without an identity can't be recognised; with nothing else in the
+// last page's worth, ok is false. A single time may err, so it is the middle one of
+// the last few.
+func (k *kept) edge(pageSize int) (overlap int, time int64, ok bool) {
+	time = median(times(k.items[max(0, len(k.items)-timesAtEdge):]))
+	for overlap = 1; overlap <= len(k.items) && overlap < pageSize; overlap++ {
+		if k.items[len(k.items)-overlap].ID != "" {
+			return overlap, time, true
+		}
+	}
+	return 1, time, false
+}
+
+// timesAtEdge is of how many entries at the edge of what was read the times are
+// compared with others.
+const timesAtEdge = 5
+
+// mark returns the oldest message and its position.
+func (k *kept) mark() (id string, at int) {
+	for i, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			return it.ID, k.base + i
+		}
+	}
+	return "", 0
+}
+
+// delivered returns the messages as a checkpoint has them, oldest first.
+func (k *kept) delivered() []Seen {
+	out := make([]Seen, 0, len(k.items))
+	for _, it := range slices.Backward(k.items) {
+		if it.ID != "" {
+			out = append(out, Seen{ID: it.ID, Time: it.Time, Untimed: it.untimed})
+		}
+	}
+	return out
+}
+
+// walk reads from the newest page toward older ones until the checkpoint, the
+// time to begin from or the chat's end is in sight (complete), or until the
+// buffer is full.
+//
+// Each page is asked for so that it begins with the last item of the one
+// before. Between two requests the chat changes, and the events are these:
+//
+//   - n messages arrive: everything moves n positions down, the page begins
+//     with n more items that are known, and brings n less that are new.
+//   - n messages above are deleted: everything moves n positions up, the page
+//     begins n items too deep, and none of its items is known. It is not used,
+//     since n items would be skipped; seek steps back to the missing item.
+//   - the overlapping item itself is deleted: likewise, and on the next try an
+//     item before it is recognised.
+//   - messages arrive between those that were read, which an API does that sorts by
+//     time, and perhaps to the second: the page is recognised by an item above them, and
+//     they do not stand behind all that was read. The walk begins anew.
+//   - all that was read before is gone: nothing tells where to go on, not even
+//     the times, for what stands there may have arrived in the same second. The
+//     walk begins anew, since nothing has been emitted yet.
+func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
+	for range stuckAfter {
+		var page []Item
+		if page, err = p.fetch(ctx, 0); err != nil {
+			return nil, false, err
+		}
+		k, complete, err = p.walkFrom(ctx, page, 0, false)
+		if !errors.Is(err, errLost) {
+			return k, complete, err
+		}
+	}
+	return nil, false, p.stuck(stuckAfter)
+}
+
+// walkFrom walks on from a page at a position. Where the buffer is full it stops, or
+// forgets what it saw first and slides on.
+func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k *kept, complete bool, err error) {
+	k = &kept{index: map[string]int{}, base: at}
+	if p.latest && !p.known && len(page) > 0 {
+		// Nothing is delivered; what counts is which ids are there now.
+		newest := min(page[0].Time, p.now)
+		p.enough = max(0, second(newest-p.lookback.Milliseconds()))
+	}
+
+	if len(page) == 0 && at > 0 {
+		return nil, false, errLost // there was something when this place was found
+	}
+	fresh := page
+	behind := false // this page was asked for to see if anything follows a short one,
+	var last []Item // which was this,
+	var lastAt int  // at this position
+	short := false  // and this one begins above what was read last, and shows no more
+	known := 0      // where that is in the page
+	for idle := 0; ; {
+		k.add(p, fresh)
+		if behind && len(fresh) > 0 {
+			if err := p.proveShort(ctx, last, lastAt, len(fresh)); err != nil {
+				return nil, false, err
+			}
+		}
+		if p.reached(k) {
+			return k, true, nil
+		}
+		if len(page) < p.pageSize && !short {
+			e, err := p.end(ctx, k, page, at, len(fresh), behind)
+			if err != nil {
+				return nil, false, err
+			}
+			if e.is {
+				k.ended = true
+				return k, true, nil
+			}
+			behind, last, lastAt = e.near, page, at
+			if len(e.next) > 0 {
+				fresh, page, at = e.next, e.next, at+e.step
+				k.base = at - len(k.items)
+				continue
+			}
+			if len(k.items) == 0 {
+				return nil, false, errLost // something has come meanwhile
+			}
+		} else if !short {
+			behind = false
+		}
+		// Not yet when it is just full: that may have been all.
+		if len(k.items) > p.maxKept {
+			if !slide {
+				return k, false, nil
+			}
+			k.forget(len(k.items) - p.maxKept)
+		}
+		if idle++; len(fresh) > 0 {
+			idle = 0
+		}
+		if idle >= stuckAfter {
+			return nil, false, p.stuck(idle)
+		}
+
+		overlap, edgeTime, ok := k.edge(p.pageSize)
+		f := &frontier{cut: k.cut, time: edgeTime, step: p.pageSize - 1}
+		if !ok {
+			f.mark, f.markAt = k.mark()
+			f.blind = func(page []Item) int {
+				if len(page) > 0 && page[0].ID != "" {
+					return -1
+				}
+				return min(overlap, len(page))
+			}
+		}
+		offset := k.base + len(k.items) - overlap
+		if short {
+			offset = at + known
+		}
+		var cut int
+		page, at, cut, err = p.seek(ctx, f, max(0, offset))
+		if err != nil {
+			return nil, false, err
+		}
+		if k.misplaced(page, cut) {
+			return nil, false, errLost
+		}
+		k.base = at + cut - len(k.items)
+		fresh = page[cut:]
+		// A server that gives less than asked may stop before anything new is reached.
+		known, _ = k.find(page)
+		short = known > 0 && cut == len(page) && len(page) < p.pageSize
+	}
+}
+
+// oldRun is how many messages in a row have to be past for what follows to be
+// taken for past as well, where no delivered item is met: a page of the API's.
+const oldRun = 50
+
+// reached says that what the walk looks for is in sight: the rest of the chat
+// was delivered before, or is too old.
+//
+// Times err, so that a single one ends nothing. With a checkpoint the walk goes on
+// to an item that was delivered, and from there until the last items of a page
+// are all past or delivered, as late ones can stand within the lookback. Without
+// one there is only the time to begin from.
+func (p *pass) reached(k *kept) bool {
+	switch {
+	case p.latest && !p.known:
+		return p.enoughAtEnd(k.items)
+	case len(p.seen) == 0:
+		return k.olds >= oldRun
+	default:
+		return k.met && p.enoughAtEnd(k.items)
+	}
+}
+
+// enoughAtEnd says of a run of entries that the last message is older than what is
+// looked for, and that none of the last three is new by its time.
+func (p *pass) enoughAtEnd(page []Item) bool {
+	looked := 0
+	for i := len(page) - 1; i >= 0 && looked < 3; i-- {
+		it := &page[i]
+		switch {
+		case it.ID == "", p.delivered(it) && it.Time > p.now:
+			continue // its time tells nothing
+		case second(it.Time) >= p.enough && (looked == 0 || !p.delivered(it)):
+			return false
+		}
+		looked++
+	}
+	return looked == 3
+}
+
+// end is what a look at a short page has shown.
+type end struct {
+	is   bool   // it ends the chat
+	near bool   // what stands right behind it will show that, if it is nothing
+	next []Item // this stands behind a stretch of which nothing is shown,
+	step int    // so much further down
+}
+
+// end decides whether a page at a position, which is shorter than asked and had so
+// many entries that are fresh, ends the chat. behind says that it was asked for to
+// see that.
+//
+// Nothing documented says that a short page is the last one: a server may hide
+// entries after it has applied the limit, or have a limit of its own. So it is
+// looked behind, until this server has shown often enough that nothing follows: right
+// behind what was shown, and every other time farther down too.
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
+	misleads := p.server.Misleads()
+	switch {
+	case misleads:
+	case len(k.items) == 0 && at == 0, p.latest && !p.known:
+		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
+		// for.
+		return end{is: true}, nil
+	case behind && fresh == 0 && !p.server.Farther():
+		p.server.Ended()
+		p.believed = p.believed || !p.known
+		return end{is: true}, nil
+	case behind && fresh == 0:
+	case p.server.Believed():
+		p.believed = p.believed || !p.known
+		return end{is: true}, nil
+	}
+	if fresh > 0 && (misleads || len(page) > 1) {
+		return end{near: true}, nil
+	}
+	steps := []int{p.pageSize}
+	if misleads && len(page) == 1 {
+		steps = []int{1, p.pageSize} // it may never show more than one
+	}
+	for _, step := range steps {
+		below, err := p.fetch(ctx, at+step)
+		if err != nil {
+			return end{}, err
+		}
+		var next []Item
+		for i := range below {
+			if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
+				next = append(next, below[i])
+			}
+		}
+		if len(next) == 0 {
+			continue
+		}
+		// That stands behind this page only if nothing has moved meanwhile.
+		if len(next) < len(below) {
+			return end{}, nil
+		}
+		again, err := p.fetch(ctx, at)
+		if err != nil || !sameIDs(again, page) {
+			return end{}, err
+		}
+		if p.server.Continued(len(next) + step) {
+			p.onShortPages()
+		}
+		if fresh > 0 {
+			// Between this page and that one something may stand, so the overlapping page
+			// comes next.
+			next = nil
+		}
+		return end{next: next, step: step}, nil
+	}
+	p.server.Ended()
+	p.believed = p.believed || !p.known && !misleads
+	return end{is: true}, nil
+}
+
+// proveShort takes it that entries were met behind a short page. They may have
+// come there meanwhile: a page that still ends above them shows that they had not.
+func (p *pass) proveShort(ctx context.Context, page []Item, at, entries int) error {
+	if p.server.Misleads() {
+		return nil
+	}
+	again, err := p.fetch(ctx, at)
+	if err == nil && sameIDs(again, page) && p.server.Continued(entries) {
+		p.onShortPages()
+	}
+	return err
+}
+
+func sameIDs(a, b []Item) bool {
+	return slices.EqualFunc(a, b, func(a, b Item) bool { return a.ID == b.ID })
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package evidence collects what the pages of an API show of the server that gives
+// them. One page proves nothing: a clock errs, a message arrives between two requests.
+// So it is shared by the passes over all chats.
+package evidence
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// Server is what is known of a server. The zero value knows nothing. It is safe for
+// concurrent use, and calls nothing with its lock held.
+type Server struct {
+	mu sync.Mutex
+
+	// Of the order. A page is counted once, however often it is read.
+	up, down int
+	counted  map[uint64]struct{} // by the hash of its first message
+
+	// Of short pages.
+	ends     int  // short pages behind which nothing followed
+	skipped  int  // short pages that were believed since one was last looked behind
+	followed int  // entries that did follow one
+	refuted  bool // so that short pages are no sign of the end
+}
+
+const (
+	// oldestFirst is how many more steps up than down, of that many times as many,
+	// make an order. Single steps up are no sign of anything: a message may be
+	// imported with an older time, and clocks err.
+	oldestFirst = 8
+	// maxCounted bounds counted. By then there is evidence enough.
+	maxCounted = 4096
+
+	// enoughEnds is how many short pages have to prove to be the chat's end before
+	// one is believed, and lookEvery how often one is looked behind after that.
+	enoughEnds = 32
+	lookEvery  = 64
+)
+
+var seed = maphash.MakeSeed()
+
+// Ordered takes how often the times go up and down from entry to entry of a
+// page, and reports whether all that was seen says that the newest message comes
+// last. first identifies the page's first message.
+func (e *Server) Ordered(first string, up, down int) (oldestComesFirst bool) {
+	if up == 0 && down == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.down += down
+	if up > 0 {
+		page := maphash.String(seed, first)
+		if _, twice := e.counted[page]; !twice && len(e.counted) < maxCounted {
+			if e.counted == nil {
+				e.counted = map[uint64]struct{}{}
+			}
+			e.counted[page] = struct{}{}
+			e.up += up
+		}
+	}
+	return up > 0 && e.up >= oldestFirst && e.up >= oldestFirst*e.down
+}
+
+// Believed reports whether a page that is shorter than asked may be taken for the
+// chat's end without a look at what follows.
+func (e *Server) Believed() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refuted || e.ends < enoughEnds {
+		return false
+	}
+	e.skipped++
+	if e.skipped < lookEvery {
+		return true
+	}
+	e.skipped = 0
+	return false
+}
+
+// Farther reports whether it is worth another look, farther down, that nothing was
+// met right behind a short page: a server may hide more in a row than a page holds.
+func (e *Server) Farther() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ends%2 == 1
+}
+
+// Misleads reports whether short pages are no sign of the end at this server.
+func (e *Server) Misleads() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.refuted
+}
+
+// Ended notes that nothing followed a short page.
+func (e *Server) Ended() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ends++
+}
+
+// Continued notes that so many entries followed a short page, and reports whether
+// that makes it certain, for the first time, that short pages are no sign of the
+// end. A single entry may have been imported there between two requests.
+func (e *Server) Continued(entries int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.followed += entries
+	if e.refuted || e.followed < 2 {
+		return false
+	}
+	e.refuted = true
+	return true
+}

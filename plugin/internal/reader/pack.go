@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reader
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+)
+
+// packed is a checkpoint in a fraction of the memory, for as long as nothing
+// happens in its chat. "" is none.
+type packed string
+
+// How an id is packed: a UUID in lower case as its 16 bytes, anything else as it
+// is. packedUntimed is added to it where the item shows no time.
+const (
+	packedText = iota
+	packedUUID
+	packedUntimed
+)
+
+func pack(c *chat.Checkpoint) packed {
+	b := make([]byte, 0, 16+24*len(c.Seen))
+	b = binary.AppendVarint(b, c.Time)
+	b = binary.AppendVarint(b, c.From)
+	last := c.Time
+	for _, s := range c.Seen {
+		b = binary.AppendVarint(b, s.Time-last)
+		last = s.Time
+		kind := byte(packedText)
+		if s.Untimed {
+			kind |= packedUntimed
+		}
+		if uuid, ok := uuidOf(s.ID); ok {
+			b = append(append(b, kind|packedUUID), uuid[:]...)
+			continue
+		}
+		b = binary.AppendUvarint(append(b, kind), uint64(len(s.ID)))
+		b = append(b, s.ID...)
+	}
+	return packed(b)
+}
+
+// unpack returns what was packed.
+func (p packed) unpack() chat.Checkpoint {
+	b := []byte(p)
+	next := func() int64 {
+		n, size := binary.Varint(b)
+		b = b[size:]
+		return n
+	}
+	c := chat.Checkpoint{Time: next(), From: next()}
+	for last := c.Time; len(b) > 0; {
+		last += next()
+		s := chat.Seen{Time: last}
+		kind := b[0]
+		b = b[1:]
+		s.Untimed = kind&packedUntimed != 0
+		if kind&packedUUID != 0 {
+			s.ID, b = uuidText(b[:16]), b[16:]
+		} else {
+			n, size := binary.Uvarint(b)
+			end := size + int(n) //nolint:gosec // pack wrote the length of a string
+			s.ID, b = string(b[size:end]), b[end:]
+		}
+		c.Seen = append(c.Seen, s)
+	}
+	return c
+}
+
+func uuidOf(s string) (id [16]byte, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	var digits [32]byte
+	copy(digits[:], s[:8])
+	copy(digits[8:], s[9:13])
+	copy(digits[12:], s[14:18])
+	copy(digits[16:], s[19:23])
+	copy(digits[20:], s[24:])
+	if _, err := hex.Decode(id[:], digits[:]); err != nil {
+		return id, false
+	}
+	return id, uuidText(id[:]) == s
+}
+
+func uuidText(id []byte) string {
+	var b [36]byte
+	hex.Encode(b[:8], id[:4])
+	b[8] = '-'
+	hex.Encode(b[9:13], id[4:6])
+	b[13] = '-'
+	hex.Encode(b[14:18], id[6:8])
+	b[18] = '-'
+	hex.Encode(b[19:23], id[8:10])
+	b[23] = '-'
+	hex.Encode(b[24:], id[10:])
+	return string(b[:])
+}

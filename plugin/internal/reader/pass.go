@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reader
+
+import (
+	"context"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+)
+
+// pass makes a pass over a chat, from where it was read to before.
+func (r *Reader) pass(c *record) error {
+	w := c.work
+	r.mu.Lock()
+	reread := c.reread && w.quiet()
+	if reread {
+		// The checkpoint follows: after a crash this has to go on.
+		w.read, w.acked, w.known, w.restart = chat.Checkpoint{}, chat.Checkpoint{}, false, true
+	}
+	begun := false // a request has succeeded
+	start := chat.Start{
+		Chat: c.id, PageSize: r.cfg.PageSize, MaxKept: r.cfg.maxKept(),
+		From: w.read, Known: w.known, Latest: r.cfg.Latest && !w.restart,
+		Since: r.cfg.Since, Lookback: r.cfg.Lookback, Now: time.Now(),
+		Emit: func(_ context.Context, items []chat.Item, now int64) error { return r.emit(c, items, now) },
+		Call: func(ctx context.Context, request func(context.Context) error) error {
+			err := r.call(ctx, c, request, begun)
+			begun = begun || err == nil
+			return err
+		},
+		OnRealigned:  r.cfg.Hooks.Realigned,
+		OnShortPages: r.doubtEnds,
+	}
+	r.mu.Unlock()
+
+	found, err := r.cfg.NewPass(start).Run(r.ctx)
+	if found.Odd > 0 && !c.oddTold {
+		c.oddTold = true
+		r.cfg.Hooks.Odd(c.id, found.Odd)
+	}
+	if found.WrongTimes > 0 && !c.timesTold {
+		c.timesTold = true
+		r.cfg.Hooks.WrongTimes(c.id, found.WrongTimes)
+	}
+	if err != nil {
+		return err
+	}
+	if !start.Known && found.Entries == 0 && !c.ended {
+		r.cfg.Hooks.Empty(c.id)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reread {
+		c.reread = false
+	}
+	switch {
+	case found.Believed && r.shortPages:
+		// That came out while this pass was going on.
+		c.reread, c.again = true, true
+		r.keepOpen(c)
+	case found.Believed:
+		c.believed = true
+	}
+	if found.Set && w.quiet() {
+		w.known = true
+		w.read, w.acked = found.Checkpoint, found.Checkpoint
+		r.markDirty(c)
+	}
+	return nil
+}
+
+// mostParks is how often in a row a pass waits for a call that fails. Its memory
+// is given up then.
+const mostParks = 10
+
+// call makes a request of a chat's pass. One that fails when the pass has begun is
+// waited for, since beginning anew would cost all that way; but meanwhile another
+// chat has the pass's place.
+func (r *Reader) call(ctx context.Context, c *record, request func(context.Context) error, begun bool) error {
+	for n := 0; ; n++ {
+		err := request(ctx)
+		if err == nil {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.answered = true
+			if n > 0 {
+				r.setFailures(c, 0)
+				r.settle(c)
+				r.changed.Broadcast()
+			}
+			return nil
+		}
+		if !begun || n == mostParks || ctx.Err() != nil || r.cfg.Transient == nil || !r.cfg.Transient(err) || !r.park(c, err) {
+			return err
+		}
+	}
+}
+
+// park leaves a failing pass's place to another until the call may be tried
+// again. It returns false where too many passes wait already: they hold what
+// they have read in memory.
+func (r *Reader) park(c *record, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed() || r.parked >= r.cfg.ParallelChats {
+		return false
+	}
+	r.parked++
+	defer func() { r.parked-- }()
+	until := time.Now().Add(r.failed(c, err))
+	r.settle(c)
+	return r.giveWay(c, func() bool {
+		if time.Now().Before(until) {
+			r.wakeAt(until)
+			return false
+		}
+		return true
+	}) == nil
+}
+
+// emit takes what a pass found and offers it. It waits while too much is read and not
+// acknowledged: of this chat, and then it leaves its place to another one, or of all,
+// and then it keeps it.
+func (r *Reader) emit(c *record, items []chat.Item, now int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := c.work
+	ahead := r.ahead()
+	for len(items) > 0 {
+		if len(w.pending) >= ahead {
+			if err := r.giveWay(c, func() bool { return len(w.pending) < ahead }); err != nil {
+				return err
+			}
+		}
+		most := min(len(items), max(ahead, r.cfg.CheckpointLimit/2))
+		if len(w.pending) > 0 {
+			most = min(most, ahead-len(w.pending))
+		}
+		n, t := 0, r.budget.draw()
+		if err := r.await(func() bool { n = r.budget.take(t, most); return n > 0 }); err != nil {
+			return err
+		}
+		w.pending = append(w.pending, items[:n]...)
+		w.now = max(w.now, now)
+		w.read.Advance(chat.SeenOf(items[:n]), r.cfg.Lookback, w.now)
+		w.known = true
+		items = items[n:]
+		r.offer(c)
+		r.changed.Broadcast()
+	}
+	return nil
+}
+
+// ahead is how much of one chat may wait to be delivered before more of it is
+// read. What was fetched while a chat's end was searched is there already, and
+// leaves as one batch. But in no case may a chat take the whole limit from the
+// others: it may have to wait long for its checkpoint to be written.
+func (r *Reader) ahead() int {
+	return max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.maxKept())/max(2, r.cfg.ParallelChats))
+}
+
+// doubtEnds has all chats read again whose end nobody has looked behind.
+func (r *Reader) doubtEnds() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shortPages = true
+	again := 0
+	for _, c := range r.chats {
+		if c.believed {
+			again++
+			c.believed, c.reread = false, true
+			r.readAgain(c)
+		}
+	}
+	r.told = append(r.told, func() { r.cfg.Hooks.ShortPages(again) })
+	r.changed.Broadcast()
+}
