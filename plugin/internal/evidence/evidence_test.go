@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package evidence_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+)
+
+// A short page is believed once many were the chat's end, and now and then looked
+// behind all the same.
+func TestServer_BelievesAfterManyEnds(t *testing.T) {
+	var e evidence.Server
+	for range 32 {
+		require.False(t, e.Believed())
+		e.Ended()
+	}
+	for range 3 {
+		for range 63 {
+			require.True(t, e.Believed())
+		}
+		require.False(t, e.Believed(), "one in 64 is looked behind")
+	}
+}
+
+// A single entry may have been imported there between two requests.
+func TestServer_TwoEntriesRefute(t *testing.T) {
+	var e evidence.Server
+	for range 32 {
+		e.Ended()
+	}
+	require.False(t, e.Continued(1))
+	require.False(t, e.Misleads())
+	require.True(t, e.Continued(1))
+	assert.True(t, e.Misleads())
+	assert.False(t, e.Continued(50), "that was said")
+	assert.False(t, e.Believed())
+}
+
+func TestServer_OldestFirst(t *testing.T) {
+	var e evidence.Server
+	for range 20 {
+		require.False(t, e.Ordered("page", 7, 0), "a page counts once")
+	}
+	require.True(t, e.Ordered("another", 1, 0))
+	require.False(t, e.Ordered("newest first", 0, 2), "that page is as it should be")
+	require.False(t, e.Ordered("a third", 1, 0), "9 up, but 2 down")
+	for i := range 6 {
+		require.False(t, e.Ordered(fmt.Sprint(i), 1, 0))
+	}
+	require.True(t, e.Ordered("the last", 1, 0))
+}

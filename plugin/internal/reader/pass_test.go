@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reader
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+)
+
+// scripted is a pass that does what a test says.
+type scripted struct {
+	start chat.Start
+	run   func(ctx context.Context, s chat.Start) (chat.Result, error)
+}
+
+func (p scripted) Run(ctx context.Context) (chat.Result, error) { return p.run(ctx, p.start) }
+
+func passes(run func(ctx context.Context, s chat.Start) (chat.Result, error)) func(*Config) {
+	return func(c *Config) {
+		c.NewPass = func(s chat.Start) chat.Pass { return scripted{s, run} }
+	}
+}
+
+// What a pass counted is told although it failed, and once for a chat.
+func TestReader_CountsOfAFailedPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fail := true
+		g := newRig(t, chattest.NewModel(), passes(func(context.Context, chat.Start) (chat.Result, error) {
+			if fail {
+				fail = false
+				return chat.Result{Entries: 5, Odd: 2, WrongTimes: 3}, errors.New("500")
+			}
+			return chat.Result{Entries: 50, Odd: 20, WrongTimes: 30}, nil
+		}))
+		wrong := 0
+		g.cfg.Hooks.WrongTimes = func(_ string, n int) { wrong += n }
+		_, ended := g.start("a").drain(time.Hour)
+		require.True(t, ended)
+		assert.Equal(t, map[string]int{"a": 1}, g.failed)
+		assert.Equal(t, map[string]int{"a": 2}, g.odd)
+		assert.Equal(t, 3, wrong)
+		g.close()
+	})
+}
+
+// When a pass finds that short pages mislead, the chats whose end was believed are read
+// once more from their beginning, and so is one that is being read just then.
+func TestReader_DoubtsEndsThatWereBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		times := map[string]int{}
+		item := chat.Item{ID: "m", Time: 1_700_000_000_000}
+		g := newRig(t, chattest.NewModel(), passes(func(ctx context.Context, s chat.Start) (chat.Result, error) {
+			times[s.Chat]++
+			switch {
+			case s.Chat == "looked behind", times[s.Chat] == 2:
+				assert.False(t, s.Known, "from the beginning")
+				return chat.Result{Entries: 1}, s.Emit(ctx, []chat.Item{item}, item.Time)
+			case s.Chat == "misleading":
+				time.Sleep(time.Second)
+				s.OnShortPages()
+				return chat.Result{Entries: 1}, nil
+			case s.Chat == "slow":
+				time.Sleep(2 * time.Second)
+			}
+			return chat.Result{Entries: 1, Believed: true}, s.Emit(ctx, []chat.Item{item}, item.Time)
+		}))
+		again := -1
+		g.cfg.Hooks.ShortPages = func(n int) { again = n }
+		_, ended := g.start("believed", "looked behind", "slow", "misleading").drain(time.Hour)
+		require.True(t, ended)
+		assert.Equal(t, map[string]int{"believed": 2, "looked behind": 1, "slow": 2, "misleading": 1}, times)
+		assert.Equal(t, 1, again, "of those that had been read")
+		g.close()
+	})
+}
+
+// A pass may say where the next one goes on without emitting anything.
+func TestReader_SavesTheCheckpointThatAPassSets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := chat.Checkpoint{Time: 5000, From: 4000, Seen: []chat.Seen{{ID: "m", Time: 5000}}}
+		var from []chat.Checkpoint
+		g := newRig(t, chattest.NewModel(), passes(func(_ context.Context, s chat.Start) (chat.Result, error) {
+			from = append(from, s.From)
+			return chat.Result{Checkpoint: set, Set: len(from) == 1}, nil
+		}))
+		for range 2 {
+			_, ended := g.start("a").drain(time.Hour)
+			require.True(t, ended)
+			g.close()
+		}
+		assert.Equal(t, []chat.Checkpoint{{}, set}, from)
+		assert.Equal(t, set, g.store.checkpoint(t, "a"))
+	})
+}
+
+// A call that fails for now, of a pass that has begun, is made again, and meanwhile
+// another chat has the place.
+func TestReader_AFailingCallLeavesItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("503")
+		var order []string
+		g := newRig(t, chattest.NewModel(), passes(func(ctx context.Context, s chat.Start) (chat.Result, error) {
+			for i := range 3 {
+				fails := s.Chat == "a" && i == 1
+				err := s.Call(ctx, func(context.Context) error {
+					order = append(order, s.Chat)
+					if fails {
+						fails = false
+						return down
+					}
+					time.Sleep(time.Second)
+					return nil
+				})
+				if err != nil {
+					return chat.Result{}, err
+				}
+			}
+			return chat.Result{Entries: 1}, nil
+		}))
+		g.cfg.ParallelChats = 1
+		g.cfg.Transient = func(err error) bool { return errors.Is(err, down) }
+		g.start("a")
+		time.Sleep(time.Millisecond)
+		g.r.Add("b", nil)
+		_, ended := g.drain(time.Hour)
+		require.True(t, ended)
+		assert.Equal(t, []string{"a", "a", "b", "b", "b", "a", "a"}, order, "the failed call is made again, and no other")
+		assert.Equal(t, map[string]int{"a": 1}, g.failed)
+		g.close()
+	})
+}
