@@ -45,10 +45,10 @@ const longestKey = 200
 // key returns the key of a chat. It has only characters that files, Redis,
 // Memcached, SQL, S3 and NATS all take as they are, whatever the chat is called, and
 // where it would be too long the hash of its id in its place.
-func (s *cacheStore) key(chat string) string {
-	part := keyPart(chat, false)
+func (s *cacheStore) key(id string) string {
+	part := keyPart(id, false)
 	if len(s.prefix)+len(part)+len(spareSuffix) > longestKey {
-		part = fmt.Sprintf("sha256-%x", sha256.Sum256([]byte(chat)))
+		part = fmt.Sprintf("sha256-%x", sha256.Sum256([]byte(id)))
 	}
 	return s.prefix + part
 }
@@ -74,19 +74,19 @@ func keyPart(s string, dots bool) string {
 // The file cache truncates and then writes, so a process that is killed in
 // between leaves an empty value: without the spare that chat would be read again
 // from its beginning. At rest there is no spare key.
-func (s *cacheStore) spare(chat string) string { return s.key(chat) + spareSuffix }
+func (s *cacheStore) spare(id string) string { return s.key(id) + spareSuffix }
 
 // Load implements reader.Store.
-func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
+func (s *cacheStore) Load(ctx context.Context, id string) ([]byte, error) {
 	var value []byte
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) (err error) {
-		if value, err = c.Get(ctx, s.key(chat)); err != nil {
+		if value, err = c.Get(ctx, s.key(id)); err != nil {
 			return err
 		}
 		if torn := s.decode(value); torn == nil {
 			return nil
 		}
-		spare, err := c.Get(ctx, s.spare(chat))
+		spare, err := c.Get(ctx, s.spare(id))
 		if errors.Is(err, service.ErrKeyNotFound) {
 			return nil
 		}
@@ -99,7 +99,7 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 		return nil, reader.ErrNoCheckpoint
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading checkpoint %s from cache %q: %w", s.key(chat), s.label, err)
+		return nil, fmt.Errorf("reading checkpoint %s from cache %q: %w", s.key(id), s.label, err)
 	}
 	if value == nil {
 		// There is a key, but nothing in it: not the same as no key.
@@ -109,21 +109,21 @@ func (s *cacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 }
 
 // Save implements reader.Store.
-func (s *cacheStore) Save(ctx context.Context, chat string, value []byte) error {
+func (s *cacheStore) Save(ctx context.Context, id string, value []byte) error {
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) error {
-		if err := c.Set(ctx, s.spare(chat), value, nil); err != nil {
+		if err := c.Set(ctx, s.spare(id), value, nil); err != nil {
 			return err
 		}
-		if err := c.Set(ctx, s.key(chat), value, nil); err != nil {
+		if err := c.Set(ctx, s.key(id), value, nil); err != nil {
 			return err
 		}
-		if err := c.Delete(ctx, s.spare(chat)); err != nil && !errors.Is(err, service.ErrKeyNotFound) {
+		if err := c.Delete(ctx, s.spare(id)); err != nil && !errors.Is(err, service.ErrKeyNotFound) {
 			return err
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("writing checkpoint %s to cache %q: %w", s.key(chat), s.label, err)
+		return fmt.Errorf("writing checkpoint %s to cache %q: %w", s.key(id), s.label, err)
 	}
 	return nil
 }

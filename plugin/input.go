@@ -239,11 +239,11 @@ func closeNamed(ctx context.Context, in *service.OwnedInput) error {
 // ConnectionTest makes one signed call. Any answer of the API to it shows that
 // the host is reached and the signature accepted.
 func (in *chatHistory) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	chat := "00000000-0000-0000-0000-000000000000"
+	id := "00000000-0000-0000-0000-000000000000"
 	if len(in.conf.chats) > 0 {
-		chat = in.conf.chats[0]
+		id = in.conf.chats[0]
 	}
-	_, err := in.probe.History(ctx, chat, 0, 1)
+	_, err := in.probe.History(ctx, id, 0, 1)
 	var rejected *amojo.Error
 	if errors.As(err, &rejected) && !rejected.NotRegistered() && in.conf.chatsInput != nil {
 		// No such chat: but that is what the API said after it had checked

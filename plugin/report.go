@@ -56,10 +56,10 @@ type fewChats struct {
 	names   []string
 }
 
-func (l *fewChats) add(chat string) {
+func (l *fewChats) add(id string) {
 	l.n++
 	if len(l.names) < someNames {
-		l.names = append(l.names, chat)
+		l.names = append(l.names, id)
 	}
 }
 
@@ -155,27 +155,27 @@ func (r *report) hooks() reader.Hooks {
 				log.Errorf("The checkpoint cache failed, and this chat waits until it works again; next try in %s%s: %v", round(retryIn), more, err)
 			}
 		},
-		CheckpointCorrupt: func(chat string, err error) {
+		CheckpointCorrupt: func(id string, err error) {
 			metrics.checkpointErrors.Incr(1)
 			if more, ok := r.corrupt.allow(); ok {
-				log.Errorf("Checkpoint %s can't be read, so chat %s is read again from its beginning%s: %v", r.in.checkpointKey(chat), chat, more, err)
+				log.Errorf("Checkpoint %s can't be read, so chat %s is read again from its beginning%s: %v", r.in.checkpointKey(id), id, more, err)
 			}
 		},
-		CheckpointVanished: func(chat string) {
+		CheckpointVanished: func(id string) {
 			metrics.checkpointErrors.Incr(1)
-			r.note(func() { r.vanished.add(chat) })
+			r.note(func() { r.vanished.add(id) })
 		},
 		ChatFailed: r.chatFailed,
 		LetGo:      func(string) { r.note(func() { r.letGo++ }) },
-		Empty:      func(chat string) { r.note(func() { r.empty.add(chat) }) },
-		Odd: func(chat string, entries int) {
+		Empty:      func(id string) { r.note(func() { r.empty.add(id) }) },
+		Odd: func(id string, entries int) {
 			if more, ok := r.odd.allow(); ok {
-				log.Warnf("Chat %s holds %d entries that are not JSON objects and so can't be messages; they are left out%s", chat, entries, more)
+				log.Warnf("Chat %s holds %d entries that are not JSON objects and so can't be messages; they are left out%s", id, entries, more)
 			}
 		},
-		WrongTimes: func(chat string, _ int) {
+		WrongTimes: func(id string, _ int) {
 			if more, ok := r.times.allow(); ok {
-				log.Warnf("Chat %s holds messages whose time can't be right: of the future, or in another unit than documented; they are delivered, and their times believed as little as can be%s", chat, more)
+				log.Warnf("Chat %s holds messages whose time can't be right: of the future, or in another unit than documented; they are delivered, and their times believed as little as can be%s", id, more)
 			}
 		},
 		ShortPages: func(again int) {
@@ -226,8 +226,8 @@ func (r *report) chatFailed(id string, err error, times int, retryIn time.Durati
 	r.untold[id] = struct{}{}
 }
 
-func (in *chatHistory) checkpointKey(chat string) string {
-	return newCacheStore(nil, "", in.conf.checkpointCacheKey, in.conf.scopeID).key(chat)
+func (in *chatHistory) checkpointKey(id string) string {
+	return newCacheStore(nil, "", in.conf.checkpointCacheKey, in.conf.scopeID).key(id)
 }
 
 // attemptLog reports attempts that will be repeated, one of each kind now and then:

@@ -150,33 +150,33 @@ type recent struct {
 	now, older map[uint64]struct{}
 }
 
-func (r *recent) add(chat string) {
+func (r *recent) add(id string) {
 	if r.now == nil {
 		r.seed, r.now = maphash.MakeSeed(), map[uint64]struct{}{}
 	}
 	if len(r.now) >= 1<<15 {
 		r.older, r.now = r.now, map[uint64]struct{}{}
 	}
-	r.now[maphash.String(r.seed, chat)] = struct{}{}
+	r.now[maphash.String(r.seed, id)] = struct{}{}
 }
 
-func (r *recent) has(chat string) bool {
+func (r *recent) has(id string) bool {
 	if r.now == nil {
 		return false
 	}
-	id := maphash.String(r.seed, chat)
-	_, now := r.now[id]
-	_, older := r.older[id]
+	h := maphash.String(r.seed, id)
+	_, now := r.now[h]
+	_, older := r.older[h]
 	return now || older
 }
 
-func (r *recent) remove(chat string) {
+func (r *recent) remove(id string) {
 	if r.now == nil {
 		return
 	}
-	id := maphash.String(r.seed, chat)
-	delete(r.now, id)
-	delete(r.older, id)
+	h := maphash.String(r.seed, id)
+	delete(r.now, h)
+	delete(r.older, h)
 }
 
 // identity returns what a message is known by: its id, or a hash of its bytes

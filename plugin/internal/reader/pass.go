@@ -81,19 +81,24 @@ func (r *Reader) call(ctx context.Context, c *record, request func(context.Conte
 	for n := 0; ; n++ {
 		err := request(ctx)
 		if err == nil {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.answered = true
-			if n > 0 {
-				r.setFailures(c, 0)
-				r.settle(c)
-				r.changed.Broadcast()
-			}
+			r.succeeded(c, n > 0)
 			return nil
 		}
 		if !begun || n == mostParks || ctx.Err() != nil || r.cfg.Transient == nil || !r.cfg.Transient(err) || !r.park(c, err) {
 			return err
 		}
+	}
+}
+
+// succeeded notes that a request has, perhaps after others that failed.
+func (r *Reader) succeeded(c *record, atLast bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answered = true
+	if atLast {
+		r.setFailures(c, 0)
+		r.settle(c)
+		r.changed.Broadcast()
 	}
 }
 

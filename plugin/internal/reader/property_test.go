@@ -29,11 +29,11 @@ type crashStore struct {
 	gone atomic.Bool
 }
 
-func (s *crashStore) Save(ctx context.Context, chat string, value []byte) error {
+func (s *crashStore) Save(ctx context.Context, id string, value []byte) error {
 	if s.gone.Load() {
 		return errors.New("there is no process")
 	}
-	return s.Store.Save(ctx, chat, value)
+	return s.Store.Save(ctx, id, value)
 }
 
 // checkInBubbles is rapid.Check with each case in virtual time of its own.

@@ -156,59 +156,59 @@ func newTestStore() *testStore {
 	}
 }
 
-func (s *testStore) enter(chat string) (leave func()) {
+func (s *testStore) enter(id string) (leave func()) {
 	s.mu.Lock()
-	s.twice = s.twice || s.busy[chat]
-	s.busy[chat] = true
+	s.twice = s.twice || s.busy[id]
+	s.busy[id] = true
 	s.mu.Unlock()
 	time.Sleep(s.delay)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.busy, chat)
+		delete(s.busy, id)
 	}
 }
 
-func (s *testStore) Load(ctx context.Context, chat string) ([]byte, error) {
-	leave := s.enter(chat)
+func (s *testStore) Load(ctx context.Context, id string) ([]byte, error) {
+	leave := s.enter(id)
 	defer leave()
 	s.mu.Lock()
-	s.loads[chat]++
+	s.loads[id]++
 	fail := s.failLoad
 	s.mu.Unlock()
 	if fail != nil {
-		if err := fail(chat); err != nil {
+		if err := fail(id); err != nil {
 			return nil, err
 		}
 	}
-	return s.MemoryStore.Load(ctx, chat)
+	return s.MemoryStore.Load(ctx, id)
 }
 
-func (s *testStore) Save(ctx context.Context, chat string, value []byte) error {
-	leave := s.enter(chat)
+func (s *testStore) Save(ctx context.Context, id string, value []byte) error {
+	leave := s.enter(id)
 	defer leave()
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("saving: %w", err)
 	}
 	s.mu.Lock()
-	s.tries[chat] = append(s.tries[chat], time.Now())
+	s.tries[id] = append(s.tries[id], time.Now())
 	fail := s.failSave
 	s.mu.Unlock()
 	if fail != nil {
-		if err := fail(chat); err != nil {
+		if err := fail(id); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
-	s.saves[chat] = append(s.saves[chat], time.Now())
+	s.saves[id] = append(s.saves[id], time.Now())
 	s.mu.Unlock()
-	return s.MemoryStore.Save(ctx, chat, value)
+	return s.MemoryStore.Save(ctx, id, value)
 }
 
-func (s *testStore) saveCount(chat string) int {
+func (s *testStore) saveCount(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.saves[chat])
+	return len(s.saves[id])
 }
 
 // checkpoint returns what is stored of a chat.

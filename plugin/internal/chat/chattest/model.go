@@ -145,6 +145,7 @@ func (m *Model) Fill(name string, n int, gap int64) {
 	m.Chats[name] = slices.Concat(items, m.Chats[name])
 }
 
+// Remove takes n messages away, as far as there are so many.
 func (m *Model) Remove(name string, at, n int) {
 	all := m.Chats[name]
 	n = min(n, len(all)-at)
