@@ -5,6 +5,7 @@ go 1.26.6
 require (
 	github.com/ClickHouse/clickhouse-go/v2 v2.43.0
 	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/gofrs/uuid/v5 v5.5.1
 	github.com/lib/pq v1.12.0
 	github.com/redpanda-data/benthos/v4 v4.80.0
 	github.com/redpanda-data/connect/v4 v4.110.0
@@ -51,7 +52,6 @@ require (
 	github.com/go-faster/errors v0.7.1 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
-	github.com/gofrs/uuid/v5 v5.5.1 // indirect
 	github.com/gogo/protobuf v1.3.2 // indirect
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/golang/snappy v1.0.0 // indirect

@@ -72,7 +72,7 @@ func (c *Checkpoint) floor(lookback time.Duration) int64 {
 }
 
 // Advance adds what was delivered next, oldest first, and read when the server's
-// clock showed now, in Unix milliseconds. It keeps no memory of delivered.
+// clock showed now, in Unix milliseconds. It copies the ids that it keeps.
 func (c *Checkpoint) Advance(delivered []Seen, lookback time.Duration, now int64) {
 	if len(delivered) == 0 {
 		return

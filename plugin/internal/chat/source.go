@@ -7,9 +7,9 @@ import (
 	"errors"
 )
 
-// Source is the API as the reader sees it: one chat, newest message first,
-// addressed by how many entries to skip. It neither knows a cursor nor a
-// total (chats-api.md, "The history call").
+// Source is an API that lists a chat's newest message first, addressed by how
+// many entries to skip. It neither knows a cursor nor a total (chats-api.md, "The
+// history call").
 //
 // Page returns at most limit entries, those at the positions offset,
 // offset+1, … counted from the newest one, which is position 0. Fewer than

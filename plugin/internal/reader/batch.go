@@ -42,7 +42,7 @@ func (r *Reader) Next(ctx context.Context) (*Batch, error) {
 		switch {
 		case r.closed():
 			return nil, ErrClosed
-		case r.offers.len() > 0:
+		case len(r.offers) > 0:
 			c := r.offers.pop()
 			c.work.offered = false
 			if c.work.saveFailures == 0 {

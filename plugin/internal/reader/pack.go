@@ -4,7 +4,8 @@ package reader
 
 import (
 	"encoding/binary"
-	"encoding/hex"
+
+	"github.com/gofrs/uuid/v5"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 )
@@ -33,8 +34,8 @@ func pack(c *chat.Checkpoint) packed {
 		if s.Untimed {
 			kind |= packedUntimed
 		}
-		if uuid, ok := uuidOf(s.ID); ok {
-			b = append(append(b, kind|packedUUID), uuid[:]...)
+		if id, err := uuid.FromString(s.ID); err == nil && id.String() == s.ID {
+			b = append(append(b, kind|packedUUID), id[:]...)
 			continue
 		}
 		b = binary.AppendUvarint(append(b, kind), uint64(len(s.ID)))
@@ -59,7 +60,7 @@ func (p packed) unpack() chat.Checkpoint {
 		b = b[1:]
 		s.Untimed = kind&packedUntimed != 0
 		if kind&packedUUID != 0 {
-			s.ID, b = uuidText(b[:16]), b[16:]
+			s.ID, b = uuid.UUID(b[:16]).String(), b[16:]
 		} else {
 			n, size := binary.Uvarint(b)
 			end := size + int(n) //nolint:gosec // pack wrote the length of a string
@@ -68,34 +69,4 @@ func (p packed) unpack() chat.Checkpoint {
 		c.Seen = append(c.Seen, s)
 	}
 	return c
-}
-
-func uuidOf(s string) (id [16]byte, ok bool) {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, false
-	}
-	var digits [32]byte
-	copy(digits[:], s[:8])
-	copy(digits[8:], s[9:13])
-	copy(digits[12:], s[14:18])
-	copy(digits[16:], s[19:23])
-	copy(digits[20:], s[24:])
-	if _, err := hex.Decode(id[:], digits[:]); err != nil {
-		return id, false
-	}
-	return id, uuidText(id[:]) == s
-}
-
-func uuidText(id []byte) string {
-	var b [36]byte
-	hex.Encode(b[:8], id[:4])
-	b[8] = '-'
-	hex.Encode(b[9:13], id[4:6])
-	b[13] = '-'
-	hex.Encode(b[14:18], id[6:8])
-	b[18] = '-'
-	hex.Encode(b[19:23], id[8:10])
-	b[23] = '-'
-	hex.Encode(b[24:], id[10:])
-	return string(b[:])
 }

@@ -50,30 +50,19 @@ func (h *dueHeap) Pop() any {
 }
 
 // fifo is a queue of chats, first in, first out. The zero value is ready.
-type fifo struct {
-	q    []*record
-	head int
-}
+type fifo []*record
 
-func (f *fifo) len() int { return len(f.q) - f.head }
-
-func (f *fifo) push(c *record) { f.q = append(f.q, c) }
-
-// draw puts one of the chats, drawn by chance, at the head.
-func (f *fifo) draw(chance *rand.Rand) {
-	i := f.head + chance.IntN(f.len())
-	f.q[f.head], f.q[i] = f.q[i], f.q[f.head]
-}
+func (f *fifo) push(c *record) { *f = append(*f, c) }
 
 func (f *fifo) pop() *record {
-	c := f.q[f.head]
-	f.q[f.head] = nil
-	f.head++
-	// Half of it is spent: move the rest down, at a constant cost per chat.
-	if f.head*2 >= len(f.q) {
-		n := copy(f.q, f.q[f.head:])
-		clear(f.q[n:])
-		f.q, f.head = f.q[:n], 0
-	}
+	c := (*f)[0]
+	(*f)[0] = nil // what is behind it keeps the array
+	*f = (*f)[1:]
 	return c
+}
+
+// draw puts one of the chats, drawn by chance, at the head.
+func (f fifo) draw(chance *rand.Rand) {
+	i := chance.IntN(len(f))
+	f[0], f[i] = f[i], f[0]
 }

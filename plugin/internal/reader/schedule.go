@@ -61,11 +61,11 @@ func (r *Reader) wakeSleepers() {
 // get what the others leave, but one pass in four and one place at least, and never
 // more than half of the places: they may take long to fail. Caller holds mu.
 func (r *Reader) nextQueue() *fifo {
-	retries := r.retries.len() > 0 && r.retrying < max(1, r.cfg.ParallelChats/2)
+	retries := len(r.retries) > 0 && r.retrying < max(1, r.cfg.ParallelChats/2)
 	switch {
-	case retries && (r.ready.len() == 0 || r.begun%4 == 3):
+	case retries && (len(r.ready) == 0 || r.begun%4 == 3):
 		return &r.retries
-	case r.ready.len() > 0:
+	case len(r.ready) > 0:
 		return &r.ready
 	}
 	return nil
@@ -178,7 +178,7 @@ func (r *Reader) failed(c *record, err error) time.Duration {
 // many: a queue that names all chats of an account would otherwise wait
 // for them for ever. Caller holds mu.
 func (r *Reader) letGo() {
-	for r.notOurs.len() > r.maxHeld()/2 {
+	for len(r.notOurs) > r.maxHeld()/2 {
 		c := r.notOurs.pop()
 		c.inNotOurs = false
 		if !c.notOurs || c.phase != queued {

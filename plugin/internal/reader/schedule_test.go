@@ -305,7 +305,7 @@ func TestReader_NamedChatIsDoneWhenAcknowledged(t *testing.T) {
 			synctest.Wait()
 			g.r.mu.Lock()
 			assert.Empty(t, g.r.chats, "forgotten chats leave nothing")
-			assert.Zero(t, len(g.r.sleeping.h)+len(g.r.dirty.h)+g.r.ready.len()+g.r.offers.len()+g.r.open)
+			assert.Zero(t, len(g.r.sleeping.h)+len(g.r.dirty.h)+len(g.r.ready)+len(g.r.offers)+g.r.open)
 			g.r.mu.Unlock()
 			assert.Equal(t, [states]int{}, g.r.Stats().Chats)
 			assert.Nil(t, g.next())
