@@ -2,7 +2,10 @@
 
 package reader
 
-import "time"
+import (
+	"reflect"
+	"time"
+)
 
 // Hooks tell what happens inside a Reader. Each may be nil. State is called
 // with a lock held and must return at once. ChatFailed and the callbacks of
@@ -46,23 +49,12 @@ type Hooks struct {
 	State func(s State, chats int)
 }
 
+// fill has those that are nil do nothing.
 func (h *Hooks) fill() {
-	orNothing(&h.Realigned, func() {})
-	orNothing(&h.CheckpointFailed, func(string, error, time.Duration) {})
-	orNothing(&h.CheckpointCorrupt, func(string, error) {})
-	orNothing(&h.CheckpointVanished, func(string) {})
-	orNothing(&h.ChatFailed, func(string, error, int, time.Duration) {})
-	orNothing(&h.LetGo, func(string) {})
-	orNothing(&h.Empty, func(string) {})
-	orNothing(&h.Odd, func(string, int) {})
-	orNothing(&h.WrongTimes, func(string, int) {})
-	orNothing(&h.ShortPages, func(int) {})
-	orNothing(&h.State, func(State, int) {})
-}
-
-func orNothing[F func() | func(int) | func(string) | func(string, int) | func(string, error) | func(State, int) |
-	func(string, error, time.Duration) | func(string, error, int, time.Duration)](hook *F, nothing F) {
-	if *hook == nil {
-		*hook = nothing
+	hooks := reflect.ValueOf(h).Elem()
+	for i := range hooks.NumField() {
+		if hook := hooks.Field(i); hook.IsNil() {
+			hook.Set(reflect.MakeFunc(hook.Type(), func([]reflect.Value) []reflect.Value { return nil }))
+		}
 	}
 }
