@@ -39,7 +39,7 @@ func (r *Reader) Close(ctx context.Context) error {
 	}
 	told := r.told
 	r.told = nil
-	for _, c := range r.chats {
+	for _, c := range r.all() {
 		if c.callers == nil {
 			continue
 		}
@@ -68,7 +68,7 @@ func (r *Reader) flush(ctx context.Context) error {
 
 	r.mu.Lock()
 	var unsaved []*record
-	for _, c := range r.chats {
+	for _, c := range r.all() {
 		if c.work != nil && c.work.dirty {
 			unsaved = append(unsaved, c)
 		}

@@ -171,7 +171,7 @@ func (r *Reader) doubtEnds() {
 	defer r.mu.Unlock()
 	r.shortPages = true
 	again := 0
-	for _, c := range r.chats {
+	for _, c := range r.all() {
 		if c.believed {
 			again++
 			c.believed, c.reread = false, true

@@ -3,9 +3,12 @@
 package reader
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -135,6 +138,12 @@ func (r *Reader) AllAdded() {
 	defer r.mu.Unlock()
 	r.allAdded = true
 	r.changed.Broadcast()
+}
+
+// all returns the chats in an order that repeats itself, as a run of the simulator has
+// to. Caller holds mu.
+func (r *Reader) all() []*record {
+	return slices.SortedFunc(maps.Values(r.chats), func(a, b *record) int { return cmp.Compare(a.id, b.id) })
 }
 
 // closed says that Close was called. Caller holds mu.

@@ -197,7 +197,7 @@ func (r *Reader) letGo() {
 func (r *Reader) RetryNotOurs() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.chats {
+	for _, c := range r.all() {
 		if c.notOurs && c.phase == queued {
 			c.sleep++
 			c.notOurs = false
