@@ -23,24 +23,24 @@ type Checkpoint struct {
 	// Time is the newest delivered item's, in Unix milliseconds, of those that were
 	// not later than the server's clock when they were read: a message from the
 	// future must not make what comes after it look old.
-	Time int64
+	Time int64 `json:"time_ms"`
 	// From is a whole second, in Unix milliseconds. Seen is complete from there on:
 	// it lies behind the newest item that was delivered and is not in Seen. It trails
 	// Time by the lookback, or by less where more than maxSeen were delivered within
 	// it, and never moves back.
-	From int64
+	From int64 `json:"from_ms"`
 	// Seen are the delivered items since From in the order of their delivery, with
 	// what was delivered between them whatever its time, and always the last few,
 	// however old: where late messages are listed as they arrive, what stands above
 	// these is new whatever its time, and several of them outlast the deletion of one.
-	Seen []Seen
+	Seen []Seen `json:"seen"`
 }
 
 // Seen is a delivered item: its id, and its time in Unix milliseconds.
 type Seen struct {
-	ID      string
-	Time    int64
-	Untimed bool // it shows no time, and Time is that of one next to it
+	ID      string `json:"id"`
+	Time    int64  `json:"time_ms"`
+	Untimed bool   `json:"untimed,omitempty"` // it shows no time, and Time is that of one next to it
 }
 
 // SeenOf returns items as a checkpoint has them.
@@ -186,26 +186,18 @@ func (c *Checkpoint) bound(kept []Seen, now int64) []Seen {
 // higher one refuses it rather than guess.
 const checkpointVersion = 1
 
-type checkpointJSON struct {
-	Version int        `json:"version"`
-	Time    int64      `json:"time_ms"`
-	From    int64      `json:"from_ms"`
-	Seen    []seenJSON `json:"seen"`
-}
-
-type seenJSON struct {
-	ID      string `json:"id"`
-	Time    int64  `json:"time_ms"`
-	Untimed bool   `json:"untimed,omitempty"`
+// stored is a checkpoint as it is written.
+type stored struct {
+	Version int `json:"version"`
+	Checkpoint
 }
 
 // EncodeCheckpoint returns the checkpoint as versioned JSON.
 func EncodeCheckpoint(c Checkpoint) ([]byte, error) {
-	j := checkpointJSON{Version: checkpointVersion, Time: c.Time, From: c.From, Seen: make([]seenJSON, len(c.Seen))}
-	for i, s := range c.Seen {
-		j.Seen[i] = seenJSON(s)
+	if c.Seen == nil {
+		c.Seen = []Seen{}
 	}
-	b, err := json.Marshal(j)
+	b, err := json.Marshal(stored{checkpointVersion, c})
 	if err != nil {
 		return nil, fmt.Errorf("encoding a checkpoint: %w", err)
 	}
@@ -216,7 +208,7 @@ func EncodeCheckpoint(c Checkpoint) ([]byte, error) {
 // and the half written value included, is an error: it must not be mistaken
 // for a chat that was never read.
 func DecodeCheckpoint(b []byte) (Checkpoint, error) {
-	var j checkpointJSON
+	var j stored
 	if len(bytes.TrimSpace(b)) == 0 {
 		return Checkpoint{}, errors.New("decoding a checkpoint: it is empty")
 	}
@@ -233,12 +225,11 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 	if j.Time < 0 || j.From < 0 {
 		return Checkpoint{}, errors.New("decoding a checkpoint: it is of a time before 1970")
 	}
-	c := Checkpoint{Time: j.Time, From: j.From}
-	for _, s := range j.Seen {
-		if s.ID == "" {
-			return Checkpoint{}, errors.New("decoding a checkpoint: a delivered item has no id")
-		}
-		c.Seen = append(c.Seen, Seen(s))
+	if slices.ContainsFunc(j.Seen, func(s Seen) bool { return s.ID == "" }) {
+		return Checkpoint{}, errors.New("decoding a checkpoint: a delivered item has no id")
 	}
-	return c, nil
+	if len(j.Seen) == 0 {
+		j.Seen = nil
+	}
+	return j.Checkpoint, nil
 }

@@ -64,15 +64,7 @@ func (r *Reader) Room(ctx context.Context) error {
 	defer undo()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	full := false
-	err := r.await(func() bool {
-		full = r.waiting >= r.cfg.CheckpointLimit || r.held >= r.maxHeld()
-		return !full || ctx.Err() != nil
-	})
-	if err == nil && full {
-		err = ctx.Err()
-	}
-	return err
+	return r.await(ctx, func() bool { return r.waiting < r.cfg.CheckpointLimit && r.held < r.maxHeld() })
 }
 
 // tellAll tells those who added a chat that what was read for them is delivered.
@@ -96,7 +88,7 @@ func (r *Reader) tellAll(c *record) {
 func (r *Reader) tell() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for r.await(func() bool { return len(r.told) > 0 }) == nil {
+	for r.await(r.ctx, func() bool { return len(r.told) > 0 }) == nil {
 		told := r.told
 		r.told = nil
 		r.mu.Unlock()

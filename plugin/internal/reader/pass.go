@@ -23,7 +23,7 @@ func (r *Reader) pass(c *record) error {
 		Chat: c.id, PageSize: r.cfg.PageSize, MaxKept: r.cfg.maxKept(),
 		From: w.read, Known: w.known, Latest: r.cfg.Latest && !w.restart,
 		Since: r.cfg.Since, Lookback: r.cfg.Lookback, Now: time.Now(),
-		Emit: func(_ context.Context, items []chat.Item, now int64) error { return r.emit(c, items, now) },
+		Emit: func(ctx context.Context, items []chat.Item, now int64) error { return r.emit(ctx, c, items, now) },
 		Call: func(ctx context.Context, request func(context.Context) error) error {
 			err := r.call(ctx, c, request, begun)
 			begun = begun || err == nil
@@ -84,7 +84,7 @@ func (r *Reader) call(ctx context.Context, c *record, request func(context.Conte
 			r.succeeded(c, n > 0)
 			return nil
 		}
-		if !begun || n == mostParks || ctx.Err() != nil || r.cfg.Transient == nil || !r.cfg.Transient(err) || !r.park(c, err) {
+		if !begun || n == mostParks || ctx.Err() != nil || r.cfg.Transient == nil || !r.cfg.Transient(err) || !r.park(ctx, c, err) {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (r *Reader) succeeded(c *record, atLast bool) {
 // park leaves a failing pass's place to another until the call may be tried
 // again. It returns false where too many passes wait already: they hold what
 // they have read in memory.
-func (r *Reader) park(c *record, err error) bool {
+func (r *Reader) park(ctx context.Context, c *record, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed() || r.parked >= r.cfg.ParallelChats {
@@ -115,7 +115,7 @@ func (r *Reader) park(c *record, err error) bool {
 	defer func() { r.parked-- }()
 	until := time.Now().Add(r.failed(c, err))
 	r.settle(c)
-	return r.giveWay(c, func() bool {
+	return r.giveWay(ctx, c, func() bool {
 		if time.Now().Before(until) {
 			r.wakeAt(until)
 			return false
@@ -127,14 +127,14 @@ func (r *Reader) park(c *record, err error) bool {
 // emit takes what a pass found and offers it. It waits while too much is read and not
 // acknowledged: of this chat, and then it leaves its place to another one, or of all,
 // and then it keeps it.
-func (r *Reader) emit(c *record, items []chat.Item, now int64) error {
+func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := c.work
 	ahead := r.ahead()
 	for len(items) > 0 {
 		if len(w.pending) >= ahead {
-			if err := r.giveWay(c, func() bool { return len(w.pending) < ahead }); err != nil {
+			if err := r.giveWay(ctx, c, func() bool { return len(w.pending) < ahead }); err != nil {
 				return err
 			}
 		}
@@ -143,7 +143,7 @@ func (r *Reader) emit(c *record, items []chat.Item, now int64) error {
 			most = min(most, ahead-len(w.pending))
 		}
 		n, t := 0, r.budget.draw()
-		if err := r.await(func() bool { n = r.budget.take(t, most); return n > 0 }); err != nil {
+		if err := r.await(ctx, func() bool { n = r.budget.take(t, most); return n > 0 }); err != nil {
 			return err
 		}
 		w.pending = append(w.pending, items[:n]...)

@@ -149,15 +149,18 @@ func (r *Reader) all() []*record {
 // closed says that Close was called. Caller holds mu.
 func (r *Reader) closed() bool { return r.ctx.Err() != nil }
 
-// await waits until a condition holds, and returns ErrClosed after Close. Caller
-// holds mu, which is free meanwhile.
-func (r *Reader) await(condition func() bool) error {
+// await waits until a condition holds. It returns ErrClosed after Close, and the
+// context's error when that has ended; who has one that is not the Reader's calls
+// wakeWith. Caller holds mu, which is free meanwhile.
+func (r *Reader) await(ctx context.Context, condition func() bool) error {
 	for {
 		switch {
 		case r.closed():
 			return ErrClosed
 		case condition():
 			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
 		}
 		r.changed.Wait()
 	}

@@ -3,6 +3,7 @@
 package reader
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -104,13 +105,13 @@ func (r *Reader) occupy(c *record, places int) {
 
 // giveWay leaves a pass's place to another chat until a condition holds and there is a
 // place again. Caller holds mu.
-func (r *Reader) giveWay(c *record, until func() bool) error {
+func (r *Reader) giveWay(ctx context.Context, c *record, until func() bool) error {
 	r.occupy(c, -1)
 	r.changed.Broadcast()
-	err := r.await(until)
+	err := r.await(ctx, until)
 	if err == nil {
 		r.resuming++
-		err = r.await(func() bool { return r.places < r.cfg.ParallelChats })
+		err = r.await(ctx, func() bool { return r.places < r.cfg.ParallelChats })
 		r.resuming--
 	}
 	r.occupy(c, 1)
