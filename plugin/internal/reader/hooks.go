@@ -51,9 +51,8 @@ type Hooks struct {
 
 // fill has those that are nil do nothing.
 func (h *Hooks) fill() {
-	hooks := reflect.ValueOf(h).Elem()
-	for i := range hooks.NumField() {
-		if hook := hooks.Field(i); hook.IsNil() {
+	for _, hook := range reflect.ValueOf(h).Elem().Fields() {
+		if hook.IsNil() {
 			hook.Set(reflect.MakeFunc(hook.Type(), func([]reflect.Value) []reflect.Value { return nil }))
 		}
 	}
