@@ -5,6 +5,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,12 +57,16 @@ func TestReader_CountsOfAFailedPass(t *testing.T) {
 // once more from their beginning, and so is one that is being read just then.
 func TestReader_DoubtsEndsThatWereBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		times := map[string]int{}
 		item := chat.Item{ID: "m", Time: 1_700_000_000_000}
 		g := newRig(t, chattest.NewModel(), passes(func(ctx context.Context, s chat.Start) (chat.Result, error) {
+			mu.Lock()
 			times[s.Chat]++
+			again := times[s.Chat] == 2
+			mu.Unlock()
 			switch {
-			case s.Chat == "looked behind", times[s.Chat] == 2:
+			case s.Chat == "looked behind", again:
 				assert.False(t, s.Known, "from the beginning")
 				return chat.Result{Entries: 1}, s.Emit(ctx, []chat.Item{item}, item.Time)
 			case s.Chat == "misleading":
