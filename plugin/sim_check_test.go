@@ -86,7 +86,7 @@ func (m *simMsg) required() bool {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		if c.freshSaved == noTime || m.at <= c.freshSaved || m.orphaned() {
+		if c.freshSaved == noTime || m.at <= c.freshSaved || m.orphaned() || m.late && m.deep() {
 			return false
 		}
 	}
@@ -112,6 +112,13 @@ func (m *simMsg) orphaned() bool {
 	c := m.c
 	return m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
 		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at })
+}
+
+// deep says that a message stands deeper in the listing than the first look of
+// start_from: latest goes.
+func (m *simMsg) deep() bool {
+	cfg := &m.c.w.cfg
+	return slices.Index(m.c.items, m) >= cfg.pageSize*cfg.maxBufferedPages
 }
 
 // missing returns the messages that must come and have not. Caller holds mu.
@@ -175,7 +182,7 @@ func (p *simProcess) checkOrder(m *simMsg) {
 	}
 	for _, o := range slices.Backward(c.order[:len(c.order)-1]) {
 		if below(o) && m.at < o.served {
-			if m.late && m.at >= c.begun(o.served) {
+			if (m.late || w.on.has(simFreeOrder)) && m.at >= c.begun(o.served) {
 				continue // it arrived below what the pass had passed by then
 			}
 			if w.on.has(simFreeOrder) && o.key/1000 == m.key/1000 {
@@ -188,11 +195,11 @@ func (p *simProcess) checkOrder(m *simMsg) {
 }
 
 // begun returns when the pass began at the latest that a message was served by, going by
-// the answers to offset 0.
+// the answers to offset 0 before that.
 func (c *simChat) begun(served time.Duration) time.Duration {
 	at := time.Duration(math.MinInt64)
 	for _, l := range c.looks {
-		if l.at <= served {
+		if l.at < served {
 			at = l.at
 		}
 	}
@@ -211,10 +218,18 @@ func (p *simProcess) checkRepeat(m *simMsg) {
 	}
 }
 
-// ahead says of a message that it claimed to be of the future when its chat was first
-// looked at: then no time tells that it was there before (kommo_chat_history, start_from).
+// ahead says of a message that it, or one below it, claimed to be of the future when its
+// chat was first looked at: then no time tells that it was there before
+// (kommo_chat_history, start_from).
 func (m *simMsg) ahead() bool {
-	return m.c.freshSaved == noTime || m.time > m.c.w.epoch.Add(m.c.freshSaved).UnixMilli()
+	c := m.c
+	if c.freshSaved == noTime {
+		return true
+	}
+	at := slices.Index(c.items, m)
+	return slices.ContainsFunc(c.items[max(0, at):], func(o *simMsg) bool {
+		return max(o.time, o.key) > c.w.epoch.Add(c.freshSaved).UnixMilli()
+	})
 }
 
 // mistimed says of a message of 1970 that it was written three times at most: where the clock
@@ -351,6 +366,8 @@ func (w *simWorld) checkLogs(p *simProcess) {
 	if w.on&simSetOf("forgets,expires") != 0 {
 		most += 8 // how many are lost is told each time that they have doubled
 	}
+	// Attempts that fail are told every ten minutes, for each way in which they do.
+	most += min(lasting, 4) * int((w.now()-since)/(10*time.Minute))
 	if lines > most {
 		w.violated(8, "%d lines of warning in %s of calm with %d chats that fail for good and %d of another channel",
 			lines, (w.now() - since).Round(time.Second), lasting, foreign)
@@ -381,6 +398,9 @@ func (w *simWorld) settling() time.Duration {
 	left := w.api.asides
 	for _, pause := range w.api.pauses {
 		left = max(left, pause.to-w.calmAt)
+	}
+	if w.api.noDate {
+		left += max(0, w.api.clock) // nothing tells that the date in Retry-After is by another clock
 	}
 	failing := 0
 	for _, c := range w.chats {

@@ -23,6 +23,7 @@ type evidence struct {
 	skipped  int  // short pages that were believed since one was last looked behind
 	followed int  // entries that did follow one
 	refuted  bool // so that short pages are no sign of the end
+	full     bool // a page held all that was asked for, so there is no lower limit
 }
 
 const (
@@ -79,12 +80,18 @@ func (e *evidence) believed() bool {
 	return false
 }
 
-// farther reports whether it is worth another look, farther down, that nothing was
-// met right behind a short page: a server may hide more in a row than a page holds.
-func (e *evidence) farther() bool {
+// filled notes that a page held all that was asked for.
+func (e *evidence) filled() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.ends%2 == 1
+	e.full = true
+}
+
+// limits reports whether the server may have a lower limit than what is asked for.
+func (e *evidence) limits() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.full
 }
 
 // misleads reports whether short pages are no sign of the end at this server.

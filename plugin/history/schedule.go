@@ -271,7 +271,7 @@ func (r *Reader) load(c *chat) (retryIn time.Duration, err error) {
 	lost := false
 	if c.kept != "" {
 		mine := c.kept.unpack()
-		lost = missing || corrupt != nil || cp.Time < mine.Time || !r.cfg.Named && pack(&cp) != c.kept
+		lost = missing || corrupt != nil || cp.olderThan(&mine) || !r.cfg.Named && pack(&cp) != c.kept
 		if lost {
 			cp, corrupt, missing = mine, nil, false
 			lost = r.cfg.Store != nil
