@@ -274,8 +274,9 @@ func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
 	if !complete {
 		// What lies behind was not delivered either, and is about as old as the last
 		// that was met.
-		edge := median(times(k.items[max(0, len(k.items)-timesAtEdge):]))
-		c.From = max(c.From, (second(min(edge, now))+1)*tick)
+		for _, s := range met[:min(len(met), anchors)] {
+			c.From = max(c.From, (second(min(s.Time, now))+1)*tick)
+		}
 	}
 	return c
 }

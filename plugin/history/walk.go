@@ -82,10 +82,10 @@ func (k *kept) cut(page []Item) (int, bool) {
 // recognised by, so that it has arrived there meanwhile, and the rest has not gone.
 func (k *kept) misplaced(page []Item, cut int) bool {
 	_, at := k.find(page)
-	return at >= 0 && cut < len(page) && page[cut].ID != "" &&
-		slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
-			return it.ID != "" && second(page[cut].Time) >= second(it.Time)
-		})
+	first := slices.IndexFunc(page[cut:], func(it Item) bool { return it.ID != "" })
+	return at >= 0 && first >= 0 && slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
+		return it.ID != "" && second(page[cut+first].Time) >= second(it.Time)
+	})
 }
 
 // edge returns how many of the last kept entries the next page should repeat
