@@ -8,7 +8,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
 // chatsConfig is the configuration of the input kommo_chats, parsed and checked.

@@ -11,11 +11,11 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
-	"github.com/kommo-connect/kommo-connect/plugin/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
-	"github.com/kommo-connect/kommo-connect/plugin/listing"
 )
 
 func init() {

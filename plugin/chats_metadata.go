@@ -7,7 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
 // The metadata keys that only kommo_chats has. They are a public contract.

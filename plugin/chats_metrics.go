@@ -7,7 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // chatsMetrics are the metrics of the input kommo_chats. Their names are a public

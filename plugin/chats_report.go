@@ -5,7 +5,7 @@ package plugin
 import (
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/listing"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 )
 
 // hooks turns what the lister tells into log lines.

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
-	"github.com/kommo-connect/kommo-connect/plugin/listing"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 )
 
 // chatsSource gives the lister the pages of the CRM API.

@@ -5,7 +5,7 @@ package plugin
 import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
 // chatsName is the name of the input that lists chats, and the prefix of its

@@ -12,7 +12,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"gopkg.in/yaml.v3"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 )
 
 // inputConfig is the configuration of the input, parsed and checked. Optional

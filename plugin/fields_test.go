@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // health tells an API that answers nobody from a chat that fails, and stops all

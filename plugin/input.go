@@ -11,9 +11,9 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 )
 

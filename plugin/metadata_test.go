@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 )
 
 // metadataOf returns all metadata of a message.

@@ -12,9 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // source gives the reader the pages of the Chats API.

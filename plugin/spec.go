@@ -5,7 +5,7 @@ package plugin
 import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 )
 
 // inputName is the name of the input, and the prefix of its metrics.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // inMemory stands for the network.

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 const (

@@ -22,7 +22,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kommo-connect/kommo-connect/internal/testkit"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // members is what encoding/json makes of an object: exact keys, the last of

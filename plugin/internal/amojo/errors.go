@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 // Reason says what a refusal is about, as far as its body tells.

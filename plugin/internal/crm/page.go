@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 const (
