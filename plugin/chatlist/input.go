@@ -105,7 +105,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	}
 	checkpoints := component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, client.Host(), listing.CheckCheckpoint)
 	if conf.CheckpointCache != "" {
-		listConf.Store = store{checkpoints}
+		listConf.Store = checkpoints
 	}
 	listConf.Hooks = in.hooks(checkpoints)
 	in.lister = listing.New(listConf)

@@ -4,12 +4,9 @@ package chatlist
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/history"
-	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 )
@@ -44,16 +41,4 @@ func unixSeconds(t int64) int64 {
 		t /= 1000
 	}
 	return max(t, 0)
-}
-
-// store gives the lister the checkpoint cache.
-type store struct{ *component.CacheStore }
-
-// Load implements listing.Store.
-func (s store) Load(ctx context.Context, name string) ([]byte, error) {
-	value, err := s.CacheStore.Load(ctx, name)
-	if errors.Is(err, history.ErrNoCheckpoint) {
-		return nil, nil
-	}
-	return value, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/history"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // cacheTimeout bounds one access to the cache. One that hangs would hold up its
@@ -72,7 +73,11 @@ func keyPart(s string, dots bool) string {
 // from its beginning. At rest there is no spare key.
 func (s *CacheStore) spare(chat string) string { return s.Key(chat) + spareSuffix }
 
-// Load implements history.Store.
+// errNone is what both conventions take for no checkpoint: that of package checkpoint
+// and the reader's own.
+var errNone = fmt.Errorf("%w: %w", checkpoint.ErrNone, history.ErrNoCheckpoint)
+
+// Load implements checkpoint.Store.
 func (s *CacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 	var value []byte
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) (err error) {
@@ -92,19 +97,15 @@ func (s *CacheStore) Load(ctx context.Context, chat string) ([]byte, error) {
 		return err
 	})
 	if errors.Is(err, service.ErrKeyNotFound) {
-		return nil, history.ErrNoCheckpoint
+		return nil, errNone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading checkpoint %s from cache %q: %w", s.Key(chat), s.label, err)
 	}
-	if value == nil {
-		// There is a key, but nothing in it: not the same as no key.
-		value = []byte{}
-	}
 	return value, nil
 }
 
-// Save implements history.Store.
+// Save implements checkpoint.Store.
 func (s *CacheStore) Save(ctx context.Context, chat string, value []byte) error {
 	err := s.access(ctx, func(ctx context.Context, c service.Cache) error {
 		if err := c.Set(ctx, s.spare(chat), value, nil); err != nil {

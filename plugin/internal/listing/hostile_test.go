@@ -89,7 +89,7 @@ func TestLister_PagesThatAreNotFullAnyMore(t *testing.T) {
 	t.Parallel()
 	m := account("id", 600)
 	short := 0
-	store := memory{}
+	store := memoryStore{}
 	h := &hiding{m: m, hidden: func(key string) bool { return strings.HasSuffix(key, "7") }}
 	conf := Config{Source: h, Name: "talks", Store: store, PageSize: 250, Hooks: Hooks{Short: func() { short++ }}}
 	l := New(conf)
@@ -156,7 +156,7 @@ func TestLister_ClocksThatErr(t *testing.T) {
 			}
 			m.rows[rapid.IntRange(0, 59).Draw(t, "row")].Updated = m.now + rapid.SampledFrom([]int64{1000, 1e5, 1e9, 1e12}).Draw(t, "ahead")
 		}
-		store := memory{}
+		store := memoryStore{}
 		conf := Config{Source: source, Name: "talks", Store: store, PageSize: 25}
 		l := New(conf)
 		changes := map[string]int{} // by chat, since it was named last
@@ -235,7 +235,7 @@ func TestLister_OneRowOfEachPageIsNeverAcknowledged(t *testing.T) {
 				r.Updated, r.Created = 0, 0
 			}
 		}
-		store := memory{}
+		store := memoryStore{}
 		conf := Config{Source: m, Name: "talks", Store: store, PageSize: 250, Once: once}
 		l := New(conf)
 		bad := map[string]bool{}
@@ -277,14 +277,14 @@ func TestLister_OneRowOfEachPageIsNeverAcknowledged(t *testing.T) {
 func TestLister_StoreThatForgets(t *testing.T) {
 	t.Parallel()
 	for _, once := range []bool{true, false} {
-		for title, forget := range map[string]func(m memory, old map[string][]byte){
-			"all of it": func(m memory, _ map[string][]byte) { clear(m) },
-			"torn": func(m memory, _ map[string][]byte) {
+		for title, forget := range map[string]func(m memoryStore, old map[string][]byte){
+			"all of it": func(m memoryStore, _ map[string][]byte) { clear(m) },
+			"torn": func(m memoryStore, _ map[string][]byte) {
 				for name := range m {
 					m[name] = m[name][:len(m[name])/2]
 				}
 			},
-			"an older one": func(m memory, old map[string][]byte) {
+			"an older one": func(m memoryStore, old map[string][]byte) {
 				for name := range m {
 					m[name] = old[name]
 				}
@@ -301,7 +301,7 @@ func TestLister_StoreThatForgets(t *testing.T) {
 					}
 				}
 				show()
-				store, lost := memory{}, 0
+				store, lost := memoryStore{}, 0
 				conf := Config{Source: m, Name: "talks", Store: store, PageSize: 250, Once: once, Hooks: Hooks{Lost: func(string) { lost++ }}}
 				l := New(conf)
 				require.Len(t, named1(t, l), 1000)

@@ -3,6 +3,8 @@
 package listing
 
 import (
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
+
 	"context"
 	"math"
 	"slices"
@@ -22,7 +24,7 @@ type Config struct {
 	// Name begins the names of the values in Store. Required.
 	Name string
 	// Store keeps checkpoints. nil: nothing is kept.
-	Store Store
+	Store checkpoint.Store
 	// PageSize is how many rows to ask for at a time. It must be 1 or more; in rare
 	// places up to 25 are asked for where it is less.
 	PageSize int

@@ -105,7 +105,7 @@ func TestLister_OrderThatChanges(t *testing.T) {
 	for _, sweep := range []bool{true, false} {
 		m := account("newest update first", 1000)
 		refuted := 0
-		store := memory{}
+		store := memoryStore{}
 		conf := Config{Source: m, Name: "talks", Store: store, PageSize: 100, Hooks: Hooks{Refuted: func() { refuted++ }}}
 		l := New(conf)
 		poll(t, l, m)
@@ -292,7 +292,7 @@ func TestLister_BatchThatIsNeverAcknowledged(t *testing.T) {
 func TestCheckpoint_RoundTrip(t *testing.T) {
 	t.Parallel()
 	m := account("newest update last", 1000)
-	store := memory{}
+	store := memoryStore{}
 	l := New(Config{Source: m, Name: "talks", Store: store, PageSize: 100, Origins: []string{"b", "a", "b"}, Since: time.Unix(5, 0)})
 	for range 4 {
 		b, err := l.Next(context.Background())
@@ -329,7 +329,7 @@ func FuzzCheckCheckpoint(f *testing.F) {
 			if once {
 				name = "talks-00"
 			}
-			l := New(Config{Source: m, Name: "talks", Store: memory{name: value}, PageSize: 10, Once: once})
+			l := New(Config{Source: m, Name: "talks", Store: memoryStore{name: value}, PageSize: 10, Once: once})
 			for range 100 {
 				b, err := l.Next(context.Background())
 				require.NoError(t, err)

@@ -3,6 +3,8 @@
 package listing
 
 import (
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
+
 	"cmp"
 	"context"
 	"fmt"
@@ -90,11 +92,16 @@ func (m *model) Page(_ context.Context, page, limit int) (Page, error) {
 	return p, nil
 }
 
-// memory is a Store.
-type memory map[string][]byte
+// memoryStore is a checkpoint.Store.
+type memoryStore map[string][]byte
 
-func (m memory) Load(_ context.Context, name string) ([]byte, error) { return m[name], nil }
-func (m memory) Save(_ context.Context, name string, value []byte) error {
+func (m memoryStore) Load(_ context.Context, name string) ([]byte, error) {
+	if value, ok := m[name]; ok {
+		return value, nil
+	}
+	return nil, checkpoint.ErrNone
+}
+func (m memoryStore) Save(_ context.Context, name string, value []byte) error {
 	m[name] = value
 	return nil
 }
@@ -153,7 +160,7 @@ func TestLister_NamesEverythingInAnyOrder(t *testing.T) {
 				}
 			}
 		}
-		store := memory{}
+		store := memoryStore{}
 		conf := Config{Source: m, Name: "talks", Store: store, PageSize: rapid.IntRange(2, 12).Draw(t, "page size")}
 		loose := false
 		conf.Hooks.Loose = func() { loose = true }
@@ -221,7 +228,7 @@ func TestLister_CrashesLoseNothing(t *testing.T) {
 				}
 			}
 		}
-		store := memory{}
+		store := memoryStore{}
 		conf := Config{Source: m, Name: "talks", Store: store, PageSize: rapid.IntRange(2, 12).Draw(t, "page size"), Once: once}
 		l := New(conf)
 		delivered := map[string]int64{}

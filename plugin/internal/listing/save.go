@@ -3,6 +3,10 @@
 package listing
 
 import (
+	"errors"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
+
 	"context"
 	"fmt"
 	"maps"
@@ -33,11 +37,11 @@ func (l *Lister) load(ctx context.Context) error {
 			name = l.shardName(l.loaded)
 		}
 		value, err := l.conf.Store.Load(ctx, name)
+		if errors.Is(err, checkpoint.ErrNone) {
+			continue
+		}
 		if err != nil {
 			return &StoreError{err}
-		}
-		if value == nil {
-			continue
 		}
 		l.saves.wrote(name, value)
 		if l.conf.Once {

@@ -3,6 +3,10 @@
 package listing
 
 import (
+	"errors"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
+
 	"context"
 	"crypto/sha256"
 )
@@ -85,10 +89,11 @@ func (l *Lister) lost(ctx context.Context, names map[string]int) (lost []string,
 			continue
 		}
 		value, err := l.conf.Store.Load(ctx, name)
-		if err != nil {
+		none := errors.Is(err, checkpoint.ErrNone)
+		if err != nil && !none {
 			return nil, err
 		}
-		if value == nil || sha256.Sum256(value) != sum {
+		if none || sha256.Sum256(value) != sum {
 			lost = append(lost, name)
 		}
 	}

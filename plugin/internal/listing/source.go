@@ -60,11 +60,3 @@ type Row struct {
 	// Value is the caller's, and passed through.
 	Value any
 }
-
-// Store keeps checkpoints across restarts. Load returns nil and no error for a
-// name under which nothing is kept, and a value that is not nil, though perhaps
-// empty, for any other. Neither is called twice at once.
-type Store interface {
-	Load(ctx context.Context, name string) ([]byte, error)
-	Save(ctx context.Context, name string, value []byte) error
-}
