@@ -195,7 +195,7 @@ func (in *input) turn(ctx context.Context) error {
 		if err := in.sleep(ctx, 0); err != nil {
 			return err
 		}
-		full := in.lister.Stats().Unacked >= maxChatsOut
+		full := in.lister.Unacked() >= maxChatsOut
 		if !full && !in.stuck.Load() {
 			return nil
 		}

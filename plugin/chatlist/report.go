@@ -56,5 +56,5 @@ func (in *input) reportProgress() {
 
 func (in *input) warnStalled() {
 	in.log.Warnf("%d chats are out and none was acknowledged for %s. As chats_input this waits for long chats to be read, which is fine; otherwise the usual cause is an output that batches by count without a period: give its batching a period",
-		in.lister.Stats().Unacked, component.StalledAfter)
+		in.lister.Unacked(), component.StalledAfter)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -32,15 +33,38 @@ const shards = 64
 func (id chatID) shard() int { return int(id[15]) % shards }
 
 // firsts decides what is new in a list whose rows do not tell when they were
-// updated: every chat, once. It has to remember them all. The zero value is
-// ready.
+// updated: every chat, once. It has to remember them all. The Lister's mu guards
+// it.
 type firsts struct {
+	name  string                  // begins those of its values in the Store
 	named [shards]map[chatID]bool // whether it was acknowledged as well
 	dirty [shards]bool            // has something acknowledged that is not saved
 }
 
-// wanted notes a chat, and reports whether it has to be named.
-func (f *firsts) wanted(id chatID) bool {
+func (*firsts) begin()                     {}
+func (*firsts) look(*Page) (refuted bool)  { return false }
+func (*firsts) chosen(*Page) (enough bool) { return false }
+func (*firsts) mark(*place)                {}
+func (*firsts) progress() progress         { return progress{} }
+func (*firsts) end(bool)                   {}
+func (*firsts) covered(*flight)            {}
+
+// One row may have been added since the last page was read. Chats that were passed
+// over come in a later listing by themselves.
+func (*firsts) overlooked(rows []Row) bool { return len(rows) > 1 }
+func (*firsts) distrust() bool             { return false }
+
+func (f *firsts) wanted(r *Row, _ *Page, out *flight) bool {
+	id := chatIDOf(r.Chat)
+	if !f.note(id) {
+		return false
+	}
+	out.chats = append(out.chats, id)
+	return true
+}
+
+// note notes a chat, and reports whether it is new.
+func (f *firsts) note(id chatID) bool {
 	shard := &f.named[id.shard()]
 	if _, ok := (*shard)[id]; ok {
 		return false
@@ -52,18 +76,39 @@ func (f *firsts) wanted(id chatID) bool {
 	return true
 }
 
-func (f *firsts) acked(id chatID) {
+func (f *firsts) acked(out *flight, row int) {
+	id := out.chats[row]
 	f.named[id.shard()][id] = true
 	f.dirty[id.shard()] = true
 }
 
-// restore takes what was acknowledged in an earlier run.
-func (f *firsts) restore(ids []chatID) {
+func (f *firsts) values() []string {
+	names := make([]string, shards)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%02d", f.name, i)
+	}
+	return names
+}
+
+func (f *firsts) restore(_ int, value []byte) (progress, error) {
+	ids, err := decodeShard(value)
 	for _, id := range ids {
-		f.wanted(id)
+		f.note(id)
 		f.named[id.shard()][id] = true
 	}
+	return progress{}, err
 }
+
+func (f *firsts) unsaved(i int) func() ([]byte, error) {
+	if !f.dirty[i] {
+		return nil
+	}
+	f.dirty[i] = false
+	ids := f.shard(i)
+	return func() ([]byte, error) { return encodeShard(ids) }
+}
+
+func (f *firsts) spoiled(i int) { f.dirty[i] = true }
 
 // shard returns what was acknowledged of a shard, in order.
 func (f *firsts) shard(n int) []chatID {

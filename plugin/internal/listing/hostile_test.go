@@ -255,7 +255,7 @@ func TestLister_OneRowOfEachPageIsNeverAcknowledged(t *testing.T) {
 			done = b.Done
 		}
 		require.Greater(t, len(bad), 38)
-		assert.Equal(t, len(bad), l.Stats().Unacked)
+		assert.Equal(t, len(bad), l.Unacked())
 		kept := 0
 		for f := l.flights.first; f != nil; f = f.behind {
 			kept += len(f.remember)

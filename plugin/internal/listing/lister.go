@@ -87,10 +87,11 @@ func (b *Batch) Ack() { b.lister.ack(b.flight, 0, b.size) }
 type Lister struct {
 	conf    Config
 	origins map[string]struct{} // nil: all
-	loaded  int                 // values that were read from Store
+	memory  memory
+	values  []string // the names of what memory keeps in Store
+	loaded  int      // how many of those were read
 
 	// Of the listing that is under way; only Next uses these.
-	updates  updates
 	pass     pass
 	front    []mark // the first page of this pass: rows that stay in front unless they change
 	expected []mark // the same of the pass before; nil in the first pass
@@ -106,16 +107,12 @@ type Lister struct {
 
 	mu      sync.Mutex
 	flights flights
-	firsts  firsts
-	acked   state
-	dirty   bool // acked is not saved
-	moved   time.Time
 	saves   saves
 }
 
 // New returns a Lister that has not looked into its Store yet.
 func New(conf Config) *Lister {
-	l := &Lister{conf: conf, size: conf.PageSize, moved: time.Now()}
+	l := &Lister{conf: conf, size: conf.PageSize}
 	l.conf.Origins = slices.Compact(slices.Sorted(slices.Values(conf.Origins)))
 	for _, o := range l.conf.Origins {
 		if l.origins == nil {
@@ -123,11 +120,12 @@ func New(conf Config) *Lister {
 		}
 		l.origins[o] = struct{}{}
 	}
-	l.updates.stamps = map[string]stamp{}
-	l.acked.stamps = map[string]stamp{}
-	if !conf.Since.IsZero() {
-		l.updates.since = conf.Since.Unix()
+	if conf.Once {
+		l.memory = &firsts{name: conf.Name}
+	} else {
+		l.memory = newUpdates(&l.conf)
 	}
+	l.values = l.memory.values()
 	l.startOver()
 	return l
 }
@@ -177,7 +175,7 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 		l.ends++
 	}
 	rows, ended := t.rows, t.ended
-	if !l.conf.Once && l.updates.page(&page) {
+	if l.memory.look(&page) {
 		l.startOver()
 		call(l.conf.Hooks.Refuted)
 		l.send(b)
@@ -193,7 +191,7 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 		ended = ended || met
 	}
 	l.choose(b, rows, &page)
-	if ended || !l.conf.Once && l.updates.enough(&page) {
+	if enough := l.memory.chosen(&page); ended || enough {
 		b.Done = l.endPass()
 	} else if l.fronts == 0 {
 		l.keepPlace()
@@ -248,33 +246,23 @@ func (l *Lister) looksBehind() bool {
 // Rows that were there before show that it was not; others may have been added
 // since. It reports whether the listing starts over.
 func (l *Lister) caughtLying(rows []Row) bool {
-	if l.lies {
+	if l.lies || !l.memory.overlooked(rows) {
 		return false
 	}
-	if l.conf.Once {
-		l.lies = len(rows) > 1
-	} else {
-		l.lies = slices.ContainsFunc(rows, func(r Row) bool { return r.Updated < l.updates.started-settle })
-	}
-	if !l.lies {
-		return false
-	}
+	l.lies = true
 	call(l.conf.Hooks.Short)
-	if l.conf.Once || l.updates.watermark == 0 {
+	// Listings that seemed to be whole may have missed rows that are older.
+	if !l.memory.distrust() {
 		return false
 	}
-	// Listings that seemed to be whole may have missed rows that are older.
-	l.updates.distrust()
 	l.startOver()
 	return true
 }
 
 // choose puts the rows into the batch that have to be named.
 func (l *Lister) choose(b *Batch, rows []Row, page *Page) {
-	if l.conf.Once {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i := range rows {
 		r := &rows[i]
 		if r.Chat == "" {
@@ -284,33 +272,16 @@ func (l *Lister) choose(b *Batch, rows []Row, page *Page) {
 		if _, ok := l.origins[r.Origin]; !ok && l.origins != nil {
 			continue
 		}
-		if l.conf.Once {
-			if id := chatIDOf(r.Chat); l.firsts.wanted(id) {
-				b.flight.chats = append(b.flight.chats, id)
-				b.Rows = append(b.Rows, *r)
-			}
-			continue
-		}
-		name, remember := l.updates.wanted(r, page)
-		if remember != nil {
-			b.flight.remember = append(b.flight.remember, *remember)
-		}
-		if name {
+		if l.memory.wanted(r, page, b.flight) {
 			b.Rows = append(b.Rows, *r)
 		}
-	}
-	if !l.conf.Once {
-		l.updates.bounds().prune(l.updates.stamps)
 	}
 }
 
 // keepPlace notes how far the first pass is.
 func (l *Lister) keepPlace() {
-	u := &l.updates
-	l.place = &place{
-		started: u.started, whole: u.whole, newest: u.newest, order: u.order,
-		covered: l.pass.covered, loose: l.pass.loose, marks: lastMarks(l.pass.marks), front: lastMarks(l.front),
-	}
+	l.place = &place{covered: l.pass.covered, loose: l.pass.loose, marks: lastMarks(l.pass.marks), front: lastMarks(l.front)}
+	l.memory.mark(l.place)
 }
 
 // endPass reports whether the listing is complete. If it took more than one page
@@ -323,9 +294,7 @@ func (l *Lister) endPass() bool {
 		l.pass = pass{}
 		return false
 	}
-	if !l.conf.Once {
-		l.updates.end(l.pass.loose)
-	}
+	l.memory.end(l.pass.loose)
 	if l.odd > 0 && l.conf.Hooks.Odd != nil {
 		l.conf.Hooks.Odd(l.odd)
 	}
@@ -335,7 +304,7 @@ func (l *Lister) endPass() bool {
 
 // startOver goes back to the front, to begin a listing.
 func (l *Lister) startOver() {
-	l.updates.begin()
+	l.memory.begin()
 	l.pass = pass{}
 	l.front, l.expected, l.fronts, l.place, l.odd = nil, nil, 0, nil, 0
 }
@@ -347,19 +316,15 @@ func (l *Lister) send(b *Batch) {
 	f.rows = b.size
 	f.out = slices.Repeat([]bool{true}, f.rows)
 	f.acked = f.rows == 0
-	u := &l.updates
-	f.after = &progress{
-		bounds: u.bounds(), swept: u.swept, sweptAt: u.sweptAt, newestFirst: u.newestFirst, lies: l.lies, place: l.place,
-	}
+	after := l.memory.progress()
+	after.lies, after.place = l.lies, l.place
+	f.after = &after
 	// What the checkpoint would forget at once need not be kept until then.
 	f.remember = slices.DeleteFunc(f.remember, func(k keyedStamp) bool { return !f.after.needs(k.stamp) })
 	f.remember = slices.Clone(f.remember)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.flights.rows == 0 {
-		l.moved = time.Now()
-	}
-	l.advance(l.flights.add(f))
+	l.cover(l.flights.add(f))
 	l.saves.due = l.saves.due || b.Done
 }
 
@@ -372,36 +337,23 @@ func (l *Lister) ack(f *flight, from, to int) {
 		if !first {
 			continue
 		}
-		l.moved = time.Now()
-		if f.chats != nil {
-			l.firsts.acked(f.chats[i])
-		}
-		l.advance(done)
+		l.memory.acked(f, i)
+		l.cover(done)
 	}
 }
 
-// advance moves the checkpoint. Caller holds mu.
-func (l *Lister) advance(done []*flight) {
+// cover moves the checkpoint. Caller holds mu.
+func (l *Lister) cover(done []*flight) {
 	for _, f := range done {
-		if l.acked.advance(f) {
-			l.dirty = true
-		}
+		l.memory.covered(f)
 	}
 }
 
-// Stats are figures of a Lister for those who report on it.
-type Stats struct {
-	// Unacked is how many rows were returned and not acknowledged.
-	Unacked int
-	// Moved is when a row was last acknowledged, or returned with none else out.
-	Moved time.Time
-}
-
-// Stats returns the figures of now.
-func (l *Lister) Stats() Stats {
+// Unacked returns how many rows were returned and not acknowledged.
+func (l *Lister) Unacked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{Unacked: l.flights.rows, Moved: l.moved}
+	return l.flights.rows
 }
 
 func call(hook func()) {

@@ -49,7 +49,7 @@ func TestLister_CostOfAPoll(t *testing.T) {
 			named, requests := poll(t, l, m)
 			assert.Equal(t, 10_000, named)
 			assert.Less(t, requests, 50)
-			assert.Equal(t, cheap, l.updates.newestFirst)
+			assert.Equal(t, cheap, updatesOf(l).newestFirst)
 			for range 5 {
 				m.now += 500
 				for range 100 {
@@ -90,7 +90,7 @@ func TestLister_OrderByAgeProvesNothing(t *testing.T) {
 		m.now += 1000
 		l := New(Config{Source: m, Name: "talks", PageSize: 100})
 		poll(t, l, m)
-		assert.False(t, l.updates.newestFirst, order)
+		assert.False(t, updatesOf(l).newestFirst, order)
 		m.touch(m.rows[500])
 		m.now += 10
 		named, _ := poll(t, l, m)
@@ -109,7 +109,7 @@ func TestLister_OrderThatChanges(t *testing.T) {
 		conf := Config{Source: m, Name: "talks", Store: store, PageSize: 100, Hooks: Hooks{Refuted: func() { refuted++ }}}
 		l := New(conf)
 		poll(t, l, m)
-		require.True(t, l.updates.newestFirst)
+		require.True(t, updatesOf(l).newestFirst)
 		require.NoError(t, l.Save(context.Background()))
 
 		m.by = orders["id, downward"]
@@ -129,7 +129,7 @@ func TestLister_OrderThatChanges(t *testing.T) {
 		listAll(t, l, func(r Row) { seen[r.Chat] = true })
 		assert.True(t, seen[hidden.Chat])
 		assert.Equal(t, 1, refuted)
-		assert.False(t, l.updates.newestFirst)
+		assert.False(t, updatesOf(l).newestFirst)
 		named, requests := poll(t, l, m)
 		assert.Zero(t, named)
 		assert.Greater(t, requests, 10)
@@ -282,11 +282,11 @@ func TestLister_BatchThatIsNeverAcknowledged(t *testing.T) {
 	}
 	require.Same(t, l.flights.first, l.flights.last)
 	assert.LessOrEqual(t, len(l.flights.first.remember), maxRemembered+100)
-	assert.Equal(t, len(held.Rows), l.Stats().Unacked)
+	assert.Equal(t, len(held.Rows), l.Unacked())
 	held.Ack()
-	assert.Zero(t, l.Stats().Unacked)
-	assert.Equal(t, l.updates.watermark, l.acked.watermark)
-	assert.Less(t, len(l.acked.stamps), 500)
+	assert.Zero(t, l.Unacked())
+	assert.Equal(t, updatesOf(l).watermark, updatesOf(l).saved.watermark)
+	assert.Less(t, len(updatesOf(l).saved.stamps), 500)
 }
 
 func TestCheckpoint_RoundTrip(t *testing.T) {
@@ -338,4 +338,9 @@ func FuzzCheckCheckpoint(f *testing.F) {
 			require.NoError(t, l.Save(context.Background()))
 		}
 	})
+}
+
+func updatesOf(l *Lister) *updates {
+	u, _ := l.memory.(*updates)
+	return u
 }

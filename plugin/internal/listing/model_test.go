@@ -265,7 +265,7 @@ func TestLister_CrashesLoseNothing(t *testing.T) {
 		for _, b := range out {
 			unacked += len(b.Rows)
 		}
-		require.Equal(t, unacked, l.Stats().Unacked)
+		require.Equal(t, unacked, l.Unacked())
 		kept := 0
 		for f := l.flights.first; f != nil; f = f.behind {
 			kept++

@@ -8,9 +8,6 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 
 	"context"
-	"fmt"
-	"maps"
-	"slices"
 )
 
 // StoreError is an access to the Store that failed.
@@ -24,18 +21,11 @@ func (e *StoreError) Unwrap() error { return e.Err }
 
 // load reads the Store until all of it has been read once.
 func (l *Lister) load(ctx context.Context) error {
-	values := 1
-	if l.conf.Once {
-		values = shards
+	if l.conf.Store == nil {
+		return nil
 	}
-	for ; l.loaded < values; l.loaded++ {
-		if l.conf.Store == nil {
-			continue
-		}
-		name := l.conf.Name
-		if l.conf.Once {
-			name = l.shardName(l.loaded)
-		}
+	for ; l.loaded < len(l.values); l.loaded++ {
+		name := l.values[l.loaded]
 		value, err := l.conf.Store.Load(ctx, name)
 		if errors.Is(err, checkpoint.ErrNone) {
 			continue
@@ -44,61 +34,38 @@ func (l *Lister) load(ctx context.Context) error {
 			return &StoreError{err}
 		}
 		l.saves.wrote(name, value)
-		if l.conf.Once {
-			err = l.restoreShard(value)
-		} else {
-			err = l.restore(name, value)
-		}
-		if err != nil && l.conf.Hooks.Corrupt != nil {
+		switch err := l.restore(value); {
+		case errors.Is(err, errOther):
+			if l.conf.Hooks.Restarted != nil {
+				l.conf.Hooks.Restarted(name)
+			}
+		case err != nil && l.conf.Hooks.Corrupt != nil:
 			l.conf.Hooks.Corrupt(name, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lister) shardName(n int) string { return fmt.Sprintf("%s-%02d", l.conf.Name, n) }
-
-func (l *Lister) restoreShard(value []byte) error {
-	ids, err := decodeShard(value)
-	if err != nil {
-		return err
-	}
+// restore takes the value that is loaded next.
+func (l *Lister) restore(value []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.firsts.restore(ids)
-	return nil
-}
-
-func (l *Lister) restore(name string, value []byte) error {
-	s, origins, since, err := decodeState(value)
+	was, err := l.memory.restore(l.loaded, value)
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(origins, l.conf.Origins) || since > sinceOf(l.conf.Since) {
-		// What it passed over would be missing.
-		if l.conf.Hooks.Restarted != nil {
-			l.conf.Hooks.Restarted(name)
-		}
-		return nil
-	}
-	u := &l.updates
-	u.watermark, u.swept, u.sweptAt, u.newestFirst = s.watermark, s.swept, s.sweptAt, s.newestFirst
-	u.stamps = maps.Clone(s.stamps)
-	l.lies = s.lies
-	if p := s.place; p != nil {
-		u.started, u.whole, u.newest, u.order = p.started, p.whole, p.newest, p.order
+	l.lies = l.lies || was.lies
+	if p := was.place; p != nil {
 		// Two pages, as the front has to be read again.
 		l.pass = pass{covered: p.covered, marks: p.marks, loose: p.loose, pages: 2}
 		l.front, l.place = p.front, p
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.acked = s
 	return nil
 }
 
 // Save writes what was acknowledged since it was last saved, and after a listing
-// also what the Store has lost. An error of the Store is a [*StoreError]; the next Save tries again.
+// also what the Store has lost. An error of the Store is a [*StoreError]; the next
+// Save tries again.
 func (l *Lister) Save(ctx context.Context) error {
 	if l.conf.Store == nil {
 		return nil
@@ -106,57 +73,25 @@ func (l *Lister) Save(ctx context.Context) error {
 	if err := l.verify(ctx); err != nil {
 		return err
 	}
-	if l.conf.Once {
-		return l.saveShards(ctx)
-	}
-	l.mu.Lock()
-	if !l.dirty {
-		l.mu.Unlock()
-		return nil
-	}
-	l.dirty = false
-	s := l.acked
-	s.stamps = maps.Clone(s.stamps)
-	l.mu.Unlock()
-
-	value, err := encodeState(s, l.conf.Origins, sinceOf(l.conf.Since))
-	if err == nil {
-		err = l.conf.Store.Save(ctx, l.conf.Name, value)
-	}
-	if err != nil {
-		delete(l.saves.sums, l.conf.Name) // it may have been written all the same
+	for i, name := range l.values {
 		l.mu.Lock()
-		l.dirty = true
+		encode := l.memory.unsaved(i)
 		l.mu.Unlock()
-		return &StoreError{err}
-	}
-	l.saves.wrote(l.conf.Name, value)
-	return nil
-}
-
-func (l *Lister) saveShards(ctx context.Context) error {
-	for n := range shards {
-		l.mu.Lock()
-		if !l.firsts.dirty[n] {
-			l.mu.Unlock()
+		if encode == nil {
 			continue
 		}
-		l.firsts.dirty[n] = false
-		ids := l.firsts.shard(n)
-		l.mu.Unlock()
-
-		value, err := encodeShard(ids)
+		value, err := encode()
 		if err == nil {
-			err = l.conf.Store.Save(ctx, l.shardName(n), value)
+			err = l.conf.Store.Save(ctx, name, value)
 		}
 		if err != nil {
-			delete(l.saves.sums, l.shardName(n))
+			delete(l.saves.sums, name) // it may have been written all the same
 			l.mu.Lock()
-			l.firsts.dirty[n] = true
+			l.memory.spoiled(i)
 			l.mu.Unlock()
 			return &StoreError{err}
 		}
-		l.saves.wrote(l.shardName(n), value)
+		l.saves.wrote(name, value)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 type saves struct {
 	sums map[string][sha256.Size]byte // of the values, by their names
 	due  bool                         // a listing has ended since it was looked at
-	turn int                          // which shard to look at
+	turn int                          // which value was looked at last
 }
 
 // wrote notes a value that is in the Store now.
@@ -29,7 +29,7 @@ func (s *saves) wrote(name string, value []byte) {
 }
 
 // verify looks, once after each listing, whether the Store still has what was
-// written last, and has it written again if not. What this process has named and
+// written last, and has it written again if not. What this process has listed and
 // what of that was acknowledged it knows by itself.
 //
 // Of many values it looks at one in turn, and at all if that one has gone.
@@ -40,62 +40,45 @@ func (l *Lister) verify(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	names := map[string]int{l.conf.Name: 0}
-	if l.conf.Once {
-		names = map[string]int{}
-		for range shards {
-			l.saves.turn = (l.saves.turn + 1) % shards
-			name := l.shardName(l.saves.turn)
-			if _, ok := l.saves.sums[name]; ok {
-				names[name] = l.saves.turn
-				break
-			}
+	var lost []int
+	turn := l.saves.turn
+	for range l.values {
+		turn = (turn + 1) % len(l.values)
+		sum, ok := l.saves.sums[l.values[turn]]
+		if !ok {
+			continue
+		}
+		gone, err := l.gone(ctx, l.values[turn], sum)
+		if err != nil {
+			return &StoreError{err}
+		}
+		if gone {
+			lost = append(lost, turn)
+		} else if len(lost) == 0 {
+			break
 		}
 	}
-	lost, err := l.lost(ctx, names)
-	if err == nil && l.conf.Once && len(lost) > 0 {
-		for n := range shards {
-			names[l.shardName(n)] = n
-		}
-		lost, err = l.lost(ctx, names)
-	}
-	if err != nil {
-		return &StoreError{err}
-	}
+	l.saves.turn = turn
 	l.mu.Lock()
 	l.saves.due = false
-	for _, name := range lost {
-		if l.conf.Once {
-			l.firsts.dirty[names[name]] = true
-		} else {
-			l.dirty = true
-		}
+	for _, i := range lost {
+		l.memory.spoiled(i)
 	}
 	l.mu.Unlock()
-	for _, name := range lost {
-		delete(l.saves.sums, name)
+	for _, i := range lost {
+		delete(l.saves.sums, l.values[i])
 	}
 	if len(lost) > 0 && l.conf.Hooks.Lost != nil {
-		l.conf.Hooks.Lost(lost[0])
+		l.conf.Hooks.Lost(l.values[lost[0]])
 	}
 	return nil
 }
 
-// lost returns those names whose values are not as they were written.
-func (l *Lister) lost(ctx context.Context, names map[string]int) (lost []string, err error) {
-	for name := range names {
-		sum, ok := l.saves.sums[name]
-		if !ok {
-			continue
-		}
-		value, err := l.conf.Store.Load(ctx, name)
-		none := errors.Is(err, checkpoint.ErrNone)
-		if err != nil && !none {
-			return nil, err
-		}
-		if none || sha256.Sum256(value) != sum {
-			lost = append(lost, name)
-		}
+// gone tells whether a value is not in the Store as it was written.
+func (l *Lister) gone(ctx context.Context, name string, sum [sha256.Size]byte) (bool, error) {
+	value, err := l.conf.Store.Load(ctx, name)
+	if errors.Is(err, checkpoint.ErrNone) {
+		return true, nil
 	}
-	return lost, nil
+	return sha256.Sum256(value) != sum, err
 }

@@ -5,6 +5,7 @@ package listing
 import (
 	"maps"
 	"math"
+	"slices"
 )
 
 const (
@@ -36,7 +37,9 @@ type keyedStamp struct {
 
 // updates decides what is new in a list whose rows tell when they were updated.
 type updates struct {
-	since int64 // rows updated before are of no interest
+	name    string   // of its value in the Store
+	origins []string // sorted; for the checkpoint
+	since   int64    // rows updated before are of no interest
 
 	// watermark is a time before which everything was named, 0 before the first
 	// whole listing. stamps are the rows named since then.
@@ -56,18 +59,25 @@ type updates struct {
 	newest  int64 // the latest update in it
 	order   order
 	named   named
+
+	// What was acknowledged without a gap; the Lister's mu guards it.
+	saved state
+	dirty bool // it has changed since it was saved
 }
 
-// begin starts a listing, or starts it over.
+func newUpdates(conf *Config) *updates {
+	return &updates{
+		name: conf.Name, origins: conf.Origins, since: sinceOf(conf.Since),
+		stamps: map[string]stamp{}, saved: state{stamps: map[string]stamp{}},
+	}
+}
+
 func (u *updates) begin() {
 	u.round++
 	u.started, u.newest, u.order, u.named = 0, 0, order{}, named{}
 }
 
-// page looks at a page as a whole, before its rows. It reports whether the order
-// turned out to be another one than it was taken for; the listing has to start
-// over then.
-func (u *updates) page(got *Page) (refuted bool) {
+func (u *updates) look(got *Page) (refuted bool) {
 	now := got.past()
 	if u.started == 0 {
 		u.started = now
@@ -85,8 +95,8 @@ func (u *updates) page(got *Page) (refuted bool) {
 	return false
 }
 
-// enough says whether nothing of interest follows a page.
-func (u *updates) enough(got *Page) bool {
+func (u *updates) chosen(got *Page) (enough bool) {
+	u.bounds().prune(u.stamps)
 	if u.whole {
 		return false
 	}
@@ -98,27 +108,26 @@ func (u *updates) enough(got *Page) bool {
 	return false
 }
 
-// wanted reports whether a row has to be named, and what to remember of it when
-// that is acknowledged; nil if nothing.
-func (u *updates) wanted(r *Row, got *Page) (name bool, remember *keyedStamp) {
+func (u *updates) wanted(r *Row, got *Page, f *flight) bool {
 	if r.Updated == 0 {
 		// Nobody can tell if it changed.
-		return u.named.add(r.Chat, math.MaxInt64), nil
+		return u.named.add(r.Chat, math.MaxInt64)
 	}
 	if r.Updated < u.since || r.Updated < u.watermark {
-		return false, nil
+		return false
 	}
 	if old, ok := u.stamps[r.Key]; ok {
 		if old.Updated > r.Updated && old.Updated <= got.past() {
-			return false, nil // an old copy; from the future a row can only come back
+			return false // an old copy; from the future a row can only come back
 		}
 		if old.Updated == r.Updated && (!old.Unsure || old.round == u.round) {
-			return false, nil
+			return false
 		}
 	}
 	s := stamp{Updated: r.Updated, Unsure: got.fresh(r.Updated), round: u.round}
 	u.stamps[r.Key] = s
-	return u.named.add(r.Chat, r.Updated), &keyedStamp{r.Key, s}
+	f.remember = append(f.remember, keyedStamp{r.Key, s})
+	return u.named.add(r.Chat, r.Updated)
 }
 
 // bounds says which stamps are still needed.
@@ -139,9 +148,24 @@ func (u *updates) bounds() bounds {
 	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started)-settle), u.round}
 }
 
-// distrust takes back all that was said to be complete.
-func (u *updates) distrust() {
+func (u *updates) overlooked(rows []Row) bool {
+	return slices.ContainsFunc(rows, func(r Row) bool { return r.Updated < u.started-settle })
+}
+
+func (u *updates) distrust() bool {
+	if u.watermark == 0 {
+		return false
+	}
 	u.watermark, u.swept, u.sweptAt, u.newestFirst = 0, 0, 0, false
+	return true
+}
+
+func (u *updates) mark(p *place) {
+	p.started, p.whole, p.newest, p.order = u.started, u.whole, u.newest, u.order
+}
+
+func (u *updates) progress() progress {
+	return progress{bounds: u.bounds(), swept: u.swept, sweptAt: u.sweptAt, newestFirst: u.newestFirst}
 }
 
 func (b bounds) needs(s stamp) bool {
@@ -162,3 +186,42 @@ func (u *updates) end(loose bool) {
 	}
 	u.bounds().prune(u.stamps)
 }
+
+func (*updates) acked(*flight, int) {}
+
+func (u *updates) covered(f *flight) {
+	if u.saved.advance(f) {
+		u.dirty = true
+	}
+}
+
+func (u *updates) values() []string { return []string{u.name} }
+
+func (u *updates) restore(_ int, value []byte) (progress, error) {
+	s, origins, since, err := decodeState(value)
+	if err != nil {
+		return progress{}, err
+	}
+	if !slices.Equal(origins, u.origins) || since > u.since {
+		return progress{}, errOther // what it passed over would be missing
+	}
+	u.watermark, u.swept, u.sweptAt, u.newestFirst = s.watermark, s.swept, s.sweptAt, s.newestFirst
+	u.stamps = maps.Clone(s.stamps)
+	if p := s.place; p != nil {
+		u.started, u.whole, u.newest, u.order = p.started, p.whole, p.newest, p.order
+	}
+	u.saved = s
+	return s.progress, nil
+}
+
+func (u *updates) unsaved(int) func() ([]byte, error) {
+	if !u.dirty {
+		return nil
+	}
+	u.dirty = false
+	s := u.saved
+	s.stamps = maps.Clone(s.stamps)
+	return func() ([]byte, error) { return encodeState(s, u.origins, u.since) }
+}
+
+func (u *updates) spoiled(int) { u.dirty = true }
