@@ -5,7 +5,6 @@ package chathistory
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -13,19 +12,15 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 )
 
-// What is wrong with a message of chats_input.
-var (
-	errNoChatNamed = errors.New("there is no id: check that chat_id finds a chat's id in the message")
-	errNoID        = errors.New("what chat_id finds is no id, but JSON or text: check that it finds a chat's id alone in the message")
-)
-
-// nameChats has each chat read that a message of chats_input names, until that
-// input ends. A batch of it is answered when the last of its chats has been read,
-// delivered to its end and saved; it is rejected when everything stops, for
-// not every input lets a rejected message come again before it ends. A message that
-// names no chat is rejected once: an input that knows what to do with it does that, and
-// one that sends it again is told that it is done with.
-func (in *input) nameChats(ctx context.Context) {
+// queueChats queues the chats that the messages of chats_input name, until that input
+// ends.
+//
+// A batch is acknowledged when the last of its chats has been read to its end,
+// delivered and saved. It is rejected only when everything stops: not every input lets
+// a rejected message come again before it ends. A message that names no chat is
+// rejected once, for inputs that know what to do with it. One that sends it again
+// gets an acknowledgement.
+func (in *input) queueChats(ctx context.Context) {
 	defer in.reader.Listed()
 	rejected := component.NewThrottle()
 	var again component.Recent
@@ -45,9 +40,9 @@ func (in *input) nameChats(ctx context.Context) {
 			_ = ack(ctx, nil)
 			continue
 		}
-		n := &naming{batch: batch, left: len(batch), ack: ack, log: in.log}
+		q := &queuedBatch{batch: batch, left: len(batch), ack: ack, log: in.log}
 		for i := range batch {
-			id, err := in.chatNamed(batch[i])
+			id, err := in.queuedChat(batch[i])
 			if err != nil {
 				if more, ok := rejected.Allow(); ok {
 					in.log.Errorf("A message of chats_input is rejected%s: %v", more, err)
@@ -58,38 +53,20 @@ func (in *input) nameChats(ctx context.Context) {
 				} else {
 					again.Add(string(body))
 				}
-				n.done(i, err)
+				q.done(i, err)
 				continue
 			}
 			if err := in.reader.Room(ctx); err != nil {
-				n.done(i, err)
+				q.done(i, err)
 				continue
 			}
-			in.reader.Add(id, func(err error) { n.done(i, err) })
+			in.reader.Add(id, func(err error) { q.done(i, err) })
 		}
 	}
 }
 
-// chatNamed returns the id in a message of chats_input.
-func (in *input) chatNamed(m *service.Message) (string, error) {
-	id, err := in.conf.chatID.TryString(m)
-	id = strings.TrimSpace(id)
-	switch {
-	case err != nil:
-		return "", err
-	case id == "" || id == "null":
-		return "", errNoChatNamed
-	case len(id) > longestID || strings.ContainsAny(id, "{}[]\"<> \t\r\n"):
-		return "", errNoID
-	}
-	return id, nil
-}
-
-// longestID is how long an id may be. Those of the API have 36 characters.
-const longestID = 1000
-
-// naming is a batch of chats_input that waits for its chats.
-type naming struct {
+// queuedBatch is a batch of chats_input that waits for its chats.
+type queuedBatch struct {
 	log   *service.Logger
 	batch service.MessageBatch
 	ack   service.AckFunc
@@ -102,26 +79,26 @@ type naming struct {
 // done takes the end of one chat, and answers the batch after the last. Of a
 // batch in which some failed, only those are rejected: the others would be read
 // again for nothing.
-func (n *naming) done(i int, err error) {
-	n.mu.Lock()
-	n.left--
+func (q *queuedBatch) done(i int, err error) {
+	q.mu.Lock()
+	q.left--
 	if err != nil {
-		if n.failed == nil {
-			n.failed = service.NewBatchError(n.batch, err)
+		if q.failed == nil {
+			q.failed = service.NewBatchError(q.batch, err)
 		}
-		n.failed.Failed(i, err)
+		q.failed.Failed(i, err)
 	}
-	last := n.left == 0
+	last := q.left == 0
 	var outcome error
-	if n.failed != nil {
-		outcome = n.failed
+	if q.failed != nil {
+		outcome = q.failed
 	}
-	n.mu.Unlock()
+	q.mu.Unlock()
 	if !last {
 		return
 	}
 	// Not the context of the run: the answer is due also when that has ended.
-	if err := n.ack(context.Background(), outcome); err != nil {
-		n.log.Errorf("Acknowledging a message of chats_input: %v", err)
+	if err := q.ack(context.Background(), outcome); err != nil {
+		q.log.Errorf("Acknowledging a message of chats_input: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
-func named(changed pipetest.Fields) pipetest.Fields {
+func queued(changed pipetest.Fields) pipetest.Fields {
 	f := pipetest.Fields{"chats_input": pipetest.Fields{"test_queue": pipetest.Fields{}}}
 	maps.Copy(f, changed)
 	return f
@@ -31,7 +31,7 @@ func TestChatsInput_AcknowledgedOnlyWhenTheChatWasDeliveredToItsEnd(t *testing.T
 	quick, slow, empty := k.Chat(3), k.Chat(60), k.Chat(0)
 	g := pipetest.NewGate(t)
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
+	s := k.Start(t, queued(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
 		if batch[0].Chat == slow {
 			return g.Hold(ctx, batch)
 		}
@@ -60,7 +60,7 @@ func TestChatsInput_EndsAfterItsInputAndTheLastChat(t *testing.T) {
 	g := pipetest.NewGate(t)
 	q := pipetest.NewQueue(k)
 	// poll_interval has no effect here.
-	s := k.Start(t, named(pipetest.Fields{"poll_interval": "1ms"}), pipetest.Options{Queue: q, Write: g.Hold})
+	s := k.Start(t, queued(pipetest.Fields{"poll_interval": "1ms"}), pipetest.Options{Queue: q, Write: g.Hold})
 	q.Name(first)
 	q.Name(last)
 	q.End()
@@ -81,7 +81,7 @@ func TestChatsInput_ABatchIsAnsweredAfterItsLastChat(t *testing.T) {
 	quick, slow := k.Chat(3), k.Chat(5)
 	g := pipetest.NewGate(t)
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
+	s := k.Start(t, queued(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
 		if batch[0].Chat == slow {
 			return g.Hold(ctx, batch)
 		}
@@ -103,7 +103,7 @@ func TestChatsInput_AChatThatFailsStaysOutUntilItIsReadAndTheOthersDoNot(t *test
 	bad, good := k.Chat(3), k.Chat(5)
 	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 404, Chat: bad})
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(nil), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(nil), pipetest.Options{Queue: q})
 	q.Name(bad)
 	q.Name(good)
 	q.End()
@@ -157,7 +157,7 @@ func TestChatsInput_AChatThatFailedIsLeftAloneForAWhile(t *testing.T) {
 	bad, good := k.Chat(3), k.Chat(5)
 	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 404, Chat: bad})
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(pipetest.Fields{"backoff": pipetest.Fields{"initial_interval": "1h", "max_interval": "1h"}}), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(pipetest.Fields{"backoff": pipetest.Fields{"initial_interval": "1h", "max_interval": "1h"}}), pipetest.Options{Queue: q})
 	q.Name(bad)
 	s.Until("it has failed", func() bool { return s.Metrics.Get("kommo_chat_history_chats{state=failing}") == 1 })
 	q.Name(bad)
@@ -191,7 +191,7 @@ func TestChatsInput_AChatNamedWhileItIsReadIsReadOnceMore(t *testing.T) {
 			late = k.Say(chat, pipetest.Noon.Add(time.Hour))
 		}
 	})
-	s := k.Start(t, named(nil), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(nil), pipetest.Options{Queue: q})
 	q.Name(chat)
 	<-answering
 	s.Ended()
@@ -218,7 +218,7 @@ func TestChatsInput_AStopAcknowledgesNothingUnfinished(t *testing.T) {
 		}
 	})
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
+	s := k.Start(t, queued(nil), pipetest.Options{Queue: q, Write: func(ctx context.Context, batch []pipetest.Message) error {
 		if batch[0].Chat == out {
 			return pipetest.HoldAll(ctx, batch)
 		}
@@ -246,7 +246,7 @@ func TestChatID_SaysHowAMessageNamesItsChat(t *testing.T) {
 	k := pipetest.NewKommo(t, sandbox.Config{})
 	chat := k.Chat(3)
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(pipetest.Fields{"chat_id": `${! json("message.conversation.id") }`}), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(pipetest.Fields{"chat_id": `${! json("message.conversation.id") }`}), pipetest.Options{Queue: q})
 	webhook := `{"message":{"conversation":{"id":"` + chat + `"}}}`
 	q.Name(webhook)
 	q.End()
@@ -260,7 +260,7 @@ func TestChatID_AMessageThatNamesNoChatIsRejected(t *testing.T) {
 	k := pipetest.NewKommo(t, sandbox.Config{})
 	chat := k.Chat(3)
 	q := pipetest.NewQueue(k)
-	s := k.Start(t, named(pipetest.Fields{"chat_id": `${! json("chat") }`}), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(pipetest.Fields{"chat_id": `${! json("chat") }`}), pipetest.Options{Queue: q})
 	bad := []string{
 		`{"chat":""}`, `{"chat":"  "}`, `{"chat":null}`, `{"chat":{"id":"` + chat + `"}}`, `{"chat":["` + chat + `"]}`,
 		`{"chat":"` + chat + ` ` + chat + `"}`, `{"chat":"` + strings.Repeat("x", 2000) + `"}`, `not json`,
@@ -295,7 +295,7 @@ func TestChatsInput_AQueueLongerThanTheLimitIsReadThrough(t *testing.T) {
 		q.Name(ids[len(ids)-1])
 	}
 	q.End()
-	s := k.Start(t, named(pipetest.Fields{"checkpoint_limit": 3}), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(pipetest.Fields{"checkpoint_limit": 3}), pipetest.Options{Queue: q})
 	s.Ended()
 	s.Delivers(ids...)
 	for _, id := range ids {
@@ -308,7 +308,7 @@ func TestChatsInput_IsNotReadByAnInputThatCannotBeBuilt(t *testing.T) {
 	k := pipetest.NewKommo(t, sandbox.Config{})
 	q := pipetest.NewQueue(k)
 	q.Name(pipetest.ChatID(1))
-	s := k.Start(t, named(pipetest.Fields{"checkpoint_cache": "nowhere"}), pipetest.Options{Queue: q})
+	s := k.Start(t, queued(pipetest.Fields{"checkpoint_cache": "nowhere"}), pipetest.Options{Queue: q})
 	s.Until("the pipeline has failed", s.HasEnded)
 	require.ErrorContains(t, s.Err, `there is no cache resource with the label "nowhere"`)
 	assert.Len(t, q.Batches, 1)

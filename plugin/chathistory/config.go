@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -149,21 +148,4 @@ func (c *config) readChats(r *component.FieldReader) {
 	_, static := id.Static()
 	r.Require(!static, "%s: it is the same for every message, got %q: want an interpolation, as in ${! @kommo_chat_id }", fieldChatID, text)
 	c.chatID = id
-}
-
-// checkChatID says why a text can't be the id of a chat, or returns nil. The error
-// continues a sentence that has named where the text is from, and does not repeat
-// it: it may be anything.
-func checkChatID(id string) error {
-	switch {
-	case id == "":
-		return errors.New("is empty: want a chat's id in the Chats API")
-	case strings.ContainsAny(id, `{}[]"`):
-		return errors.New("is JSON, not a chat's id: want the id alone")
-	case strings.Contains(id, "://") || id == "." || id == "..":
-		return errors.New("is an address or a path, not a chat's id: want the id alone")
-	case strings.ContainsFunc(id, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || r == ',' || r == ';' }):
-		return errors.New("has a space, a comma or the like in it, so it is no chat's id: want one id an entry, with commas between the entries")
-	}
-	return nil
 }

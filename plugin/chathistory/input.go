@@ -153,7 +153,7 @@ func (in *input) Connect(ctx context.Context) error {
 		in.reader.Start()
 		in.running.Go(func() { in.report.watch(in.stopped) })
 		if in.conf.chatsInput != nil {
-			in.running.Go(func() { in.nameChats(in.stopped) })
+			in.running.Go(func() { in.queueChats(in.stopped) })
 			return
 		}
 		for _, id := range in.conf.chats {
@@ -213,17 +213,17 @@ func (in *input) Close(ctx context.Context) error {
 	// An input that nobody read from has not begun, and would never say that it has
 	// ended.
 	if in.conf.chatsInput != nil && !in.idle {
-		if closeErr := closeNamed(ctx, in.conf.chatsInput); err == nil {
+		if closeErr := closeChatsInput(ctx, in.conf.chatsInput); err == nil {
 			err = closeErr
 		}
 	}
 	return err
 }
 
-// closeNamed closes chats_input. Meanwhile it rejects whatever still comes of it:
+// closeChatsInput closes chats_input. Meanwhile it rejects whatever still comes of it:
 // what was rejected when the reading stopped comes again, and as long as somebody
 // in between holds it, the input does not end.
-func closeNamed(ctx context.Context, in *service.OwnedInput) error {
+func closeChatsInput(ctx context.Context, in *service.OwnedInput) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var draining sync.WaitGroup
 	draining.Go(func() {

@@ -490,7 +490,7 @@ func TestPromise_ARunThatCannotSaveDoesNotEnd(t *testing.T) {
 			q.End()
 			conf := pipetest.Fields{"chats": []string{chat}, "checkpoint_cache": "progress", "checkpoint_interval": "1h"}
 			if source == "chats_input" {
-				conf = named(conf).Without("chats")
+				conf = queued(conf).Without("chats")
 			}
 			s := k.Start(t, conf, pipetest.Options{Cache: c, Queue: q, Write: func(context.Context, []pipetest.Message) error {
 				c.SetBroken(errors.New("the disk is full"))

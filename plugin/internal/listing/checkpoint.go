@@ -15,7 +15,7 @@ import (
 )
 
 // state is what a checkpoint holds of a list that tells of updates: what was
-// named and acknowledged without a gap.
+// listed and acknowledged without a gap.
 type state struct {
 	progress
 	stamps map[string]stamp
@@ -41,7 +41,7 @@ type place struct {
 }
 
 // advance takes what was acknowledged next, and reports whether anything changed.
-func (s *state) advance(f *flight) bool {
+func (s *state) advance(f *pending) bool {
 	changed := len(f.remember) > 0
 	for _, k := range f.remember {
 		s.stamps[k.Key] = k.stamp

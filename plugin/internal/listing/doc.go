@@ -9,7 +9,7 @@
 // Pages are numbered from the front, so whatever is added to, taken from or
 // moved within the part that was read shifts all that follows. Consecutive pages
 // therefore overlap by at least one row (window), and a page counts only if it
-// has a row of the page before, unchanged (pass). Rows that have not changed keep
+// has a row of the page before, unchanged (lap). Rows that have not changed keep
 // their order among themselves in any list that is sorted by its rows' own
 // values, so all of them are seen. A row that changes may move; what moves
 // towards the end is met there, and what moves to the front is met when, after
@@ -24,14 +24,14 @@
 // # What is new
 //
 // Of a list whose rows tell when they were updated (updates) everything is new
-// that is newer than the watermark, or as new and not yet named. The watermark
-// moves only when a whole listing has been named, and only to what was settled
+// that is newer than the watermark, or as new and not yet listed. The watermark
+// moves only when a whole listing is done, and only to what was certain
 // when that listing began: it trails the clock and the latest update, because a row
 // can appear late, and can change again within the second that it shows. This is
 // right for any order. Of the server's clock and our own the earlier one counts,
 // so that it takes two wrong ones to pass over a row.
 //
-// Of a list without such times (firsts) a chat is new that was never named.
+// Of a list without such times (firsts) a chat is new that was never listed.
 //
 // # When reading may stop early
 //

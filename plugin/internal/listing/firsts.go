@@ -37,7 +37,7 @@ func (id chatID) shard() int { return int(id[15]) % shards }
 // it.
 type firsts struct {
 	name  string                  // begins those of its values in the Store
-	named [shards]map[chatID]bool // whether it was acknowledged as well
+	chats [shards]map[chatID]bool // whether it was acknowledged as well
 	dirty [shards]bool            // has something acknowledged that is not saved
 }
 
@@ -47,14 +47,14 @@ func (*firsts) chosen(*Page) (enough bool) { return false }
 func (*firsts) mark(*place)                {}
 func (*firsts) progress() progress         { return progress{} }
 func (*firsts) end(bool)                   {}
-func (*firsts) covered(*flight)            {}
+func (*firsts) covered(*pending)           {}
 
 // One row may have been added since the last page was read. Chats that were passed
 // over come in a later listing by themselves.
 func (*firsts) overlooked(rows []Row) bool { return len(rows) > 1 }
 func (*firsts) distrust() bool             { return false }
 
-func (f *firsts) wanted(r *Row, _ *Page, out *flight) bool {
+func (f *firsts) wanted(r *Row, _ *Page, out *pending) bool {
 	id := chatIDOf(r.Chat)
 	if !f.note(id) {
 		return false
@@ -65,7 +65,7 @@ func (f *firsts) wanted(r *Row, _ *Page, out *flight) bool {
 
 // note notes a chat, and reports whether it is new.
 func (f *firsts) note(id chatID) bool {
-	shard := &f.named[id.shard()]
+	shard := &f.chats[id.shard()]
 	if _, ok := (*shard)[id]; ok {
 		return false
 	}
@@ -76,9 +76,9 @@ func (f *firsts) note(id chatID) bool {
 	return true
 }
 
-func (f *firsts) acked(out *flight, row int) {
+func (f *firsts) acked(out *pending, row int) {
 	id := out.chats[row]
-	f.named[id.shard()][id] = true
+	f.chats[id.shard()][id] = true
 	f.dirty[id.shard()] = true
 }
 
@@ -94,7 +94,7 @@ func (f *firsts) restore(_ int, value []byte) (progress, error) {
 	ids, err := decodeShard(value)
 	for _, id := range ids {
 		f.note(id)
-		f.named[id.shard()][id] = true
+		f.chats[id.shard()][id] = true
 	}
 	return progress{}, err
 }
@@ -113,7 +113,7 @@ func (f *firsts) spoiled(i int) { f.dirty[i] = true }
 // shard returns what was acknowledged of a shard, in order.
 func (f *firsts) shard(n int) []chatID {
 	var ids []chatID
-	for id, acked := range f.named[n] {
+	for id, acked := range f.chats[n] {
 		if acked {
 			ids = append(ids, id)
 		}

@@ -42,7 +42,7 @@ func (c *capped) Page(ctx context.Context, page, limit int) (Page, error) {
 	return c.m.Page(ctx, page, min(limit, c.most))
 }
 
-func named1(t require.TestingT, l *Lister) map[string]int {
+func listed1(t require.TestingT, l *Lister) map[string]int {
 	seen := map[string]int{}
 	listAll(t, l, func(r Row) { seen[r.Chat]++ })
 	return seen
@@ -73,13 +73,13 @@ func TestLister_PagesThatAreNotFull(t *testing.T) {
 		once := rapid.Bool().Draw(t, "once")
 		loose := 0
 		l := New(Config{Source: source, Name: "talks", PageSize: rapid.IntRange(50, 250).Draw(t, "page size"), Once: once, Hooks: Hooks{Loose: func() { loose++ }}})
-		seen := named1(t, l)
+		seen := listed1(t, l)
 		for chat := range want {
 			require.Positive(t, seen[chat], chat)
 		}
 		require.Zero(t, loose)
 		m.now += unsure
-		require.Empty(t, named1(t, l))
+		require.Empty(t, listed1(t, l))
 	})
 }
 
@@ -93,14 +93,14 @@ func TestLister_PagesThatAreNotFullAnyMore(t *testing.T) {
 	h := &hiding{m: m, hidden: func(key string) bool { return strings.HasSuffix(key, "7") }}
 	conf := Config{Source: h, Name: "talks", Store: store, PageSize: 250, Hooks: Hooks{Short: func() { short++ }}}
 	l := New(conf)
-	require.Len(t, named1(t, l), 600)
+	require.Len(t, listed1(t, l), 600)
 	for range proofs {
 		m.now += 300
-		require.Empty(t, named1(t, l))
+		require.Empty(t, listed1(t, l))
 	}
 	m.now += 300
 	cost := m.asked
-	require.Empty(t, named1(t, l))
+	require.Empty(t, listed1(t, l))
 	assert.Equal(t, 4, m.asked-cost, "three pages, the last not full, and the front")
 
 	h.on = true
@@ -113,7 +113,7 @@ func TestLister_PagesThatAreNotFullAnyMore(t *testing.T) {
 	seen := map[string]int{}
 	for range recheck + 1 {
 		m.touch(m.rows[0]) // so that the watermark passes those that are not seen
-		for chat := range named1(t, l) {
+		for chat := range listed1(t, l) {
 			seen[chat]++
 		}
 		m.now += 300
@@ -124,16 +124,16 @@ func TestLister_PagesThatAreNotFullAnyMore(t *testing.T) {
 		}
 	}
 	assert.Equal(t, 1, short)
-	named1(t, l)
+	listed1(t, l)
 	require.NoError(t, l.Save(context.Background()))
 	l = New(conf)
-	require.Empty(t, named1(t, l))
+	require.Empty(t, listed1(t, l))
 	assert.True(t, l.lies)
 	assert.Equal(t, 1, short, "it is known")
 }
 
 // What the clocks say is wrong by an hour, one of them or both by different
-// hours, or there are rows from the future: every change is named, also one that
+// hours, or there are rows from the future: every change is listed, also one that
 // shows late, or that comes within the second of the one before.
 func TestLister_ClocksThatErr(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func TestLister_ClocksThatErr(t *testing.T) {
 		store := memoryStore{}
 		conf := Config{Source: source, Name: "talks", Store: store, PageSize: 25}
 		l := New(conf)
-		changes := map[string]int{} // by chat, since it was named last
+		changes := map[string]int{} // by chat, since it was listed last
 		for range rapid.IntRange(1, 25).Draw(t, "polls") {
 			for range rapid.IntRange(0, 3).Draw(t, "changes") {
 				r := rapid.SampledFrom(m.rows).Draw(t, "row")
@@ -174,11 +174,11 @@ func TestLister_ClocksThatErr(t *testing.T) {
 				m.remove(late)
 				m.now++
 				m.touch(late)
-				m.now += int64(rapid.IntRange(0, settle-40).Draw(t, "by"))
+				m.now += int64(rapid.IntRange(0, lag-40).Draw(t, "by"))
 				m.touch(other)
 				changes[other.Chat]++
 			}
-			for chat := range named1(t, l) {
+			for chat := range listed1(t, l) {
 				delete(changes, chat)
 			}
 			if late != nil {
@@ -192,7 +192,7 @@ func TestLister_ClocksThatErr(t *testing.T) {
 			m.now += int64(rapid.IntRange(0, 30).Draw(t, "pause"))
 		}
 		m.now += unsure + 1
-		for chat := range named1(t, l) {
+		for chat := range listed1(t, l) {
 			delete(changes, chat)
 		}
 		require.Empty(t, changes)
@@ -221,7 +221,7 @@ func TestLister_RowsWithoutAKey(t *testing.T) {
 			}
 			return p, err
 		})
-		assert.Len(t, named1(t, New(Config{Source: source, Name: "talks", PageSize: 100, Once: once})), 600)
+		assert.Len(t, listed1(t, New(Config{Source: source, Name: "talks", PageSize: 100, Once: once})), 600)
 	}
 }
 
@@ -257,12 +257,12 @@ func TestLister_OneRowOfEachPageIsNeverAcknowledged(t *testing.T) {
 		require.Greater(t, len(bad), 38)
 		assert.Equal(t, len(bad), l.Unacked())
 		kept := 0
-		for f := l.flights.first; f != nil; f = f.behind {
+		for f := l.pending.first; f != nil; f = f.behind {
 			kept += len(f.remember)
 		}
 		assert.Less(t, kept, 1000, "what is old enough is not remembered row by row")
 		require.NoError(t, l.Save(context.Background()))
-		again := named1(t, New(conf))
+		again := listed1(t, New(conf))
 		for chat := range bad {
 			assert.Positive(t, again[chat], chat)
 		}
@@ -304,7 +304,7 @@ func TestLister_StoreThatForgets(t *testing.T) {
 				store, lost := memoryStore{}, 0
 				conf := Config{Source: m, Name: "talks", Store: store, PageSize: 250, Once: once, Hooks: Hooks{Lost: func(string) { lost++ }}}
 				l := New(conf)
-				require.Len(t, named1(t, l), 1000)
+				require.Len(t, listed1(t, l), 1000)
 				require.NoError(t, l.Save(context.Background()))
 				old := map[string][]byte{}
 				maps.Copy(old, store)
@@ -313,18 +313,18 @@ func TestLister_StoreThatForgets(t *testing.T) {
 				}
 				show()
 				m.now += 1000
-				require.Len(t, named1(t, l), 300)
+				require.Len(t, listed1(t, l), 300)
 				require.NoError(t, l.Save(context.Background()))
 				require.Zero(t, lost)
 				forget(store, old)
-				require.Empty(t, named1(t, l))
+				require.Empty(t, listed1(t, l))
 				require.NoError(t, l.Save(context.Background()))
 				assert.Equal(t, 1, lost)
 				require.NoError(t, l.Save(context.Background()))
-				require.Empty(t, named1(t, l))
+				require.Empty(t, listed1(t, l))
 				require.NoError(t, l.Save(context.Background()))
 				assert.Equal(t, 1, lost)
-				assert.Empty(t, named1(t, New(conf)))
+				assert.Empty(t, listed1(t, New(conf)))
 			})
 		}
 	}

@@ -32,7 +32,7 @@ type Config struct {
 	Origins []string
 	// Since leaves out what was updated before. Zero: nothing.
 	Since time.Time
-	// Once says that the rows tell nothing of updates: a chat is named once.
+	// Once says that the rows tell nothing of updates: a chat is listed once.
 	Once bool
 	// Hooks are told of what needs a person's attention.
 	Hooks Hooks
@@ -40,7 +40,7 @@ type Config struct {
 
 // Hooks are told of what needs a person's attention. Each may be nil.
 type Hooks struct {
-	// Corrupt is told of a checkpoint that can't be read. Its chats are named again.
+	// Corrupt is told of a checkpoint that can't be read. Its chats are listed again.
 	Corrupt func(name string, err error)
 	// Restarted is told that the checkpoint was made for other origins, or for a
 	// later Since, and is not used.
@@ -53,7 +53,7 @@ type Hooks struct {
 	// Odd is told, at the end of a listing, how many rows in it name no chat.
 	Odd func(rows int)
 	// Short is told that the server gives pages that are not full, with nothing said
-	// to follow, before the list ends. All chats are named again if some may have
+	// to follow, before the list ends. All chats are listed again if some may have
 	// been missed because this was not known.
 	Short func()
 	// Lost is told that a checkpoint is not in the Store any more as it was written,
@@ -69,18 +69,18 @@ type Batch struct {
 	// Done says that the listing is complete. The next call of Next begins another.
 	Done bool
 
-	lister *Lister
-	flight *flight
-	size   int // of Rows
+	lister  *Lister
+	pending *pending
+	size    int // of Rows
 }
 
 // AckRow says that the row with an index in Rows was delivered. Further calls do
 // nothing. A row that is never acknowledged holds back the checkpoint, and nothing
 // else.
-func (b *Batch) AckRow(i int) { b.lister.ack(b.flight, i, i+1) }
+func (b *Batch) AckRow(i int) { b.lister.ack(b.pending, i, i+1) }
 
 // Ack says that all Rows were delivered. Further calls do nothing.
-func (b *Batch) Ack() { b.lister.ack(b.flight, 0, b.size) }
+func (b *Batch) Ack() { b.lister.ack(b.pending, 0, b.size) }
 
 // Lister lists chats again and again. Next is for one goroutine at a time, as is
 // Save; everything else may be called at any time.
@@ -92,11 +92,11 @@ type Lister struct {
 	loaded  int      // how many of those were read
 
 	// Of the listing that is under way; only Next uses these.
-	pass     pass
-	front    []mark // the first page of this pass: rows that stay in front unless they change
-	expected []mark // the same of the pass before; nil in the first pass
+	lap      lap
+	front    []mark // the first page of this lap: rows that stay in front unless they change
+	expected []mark // the same of the lap before; nil in the first lap
 	fronts   int    // how often the front was read again
-	place    *place // in the first pass
+	place    *place // in the first lap
 	odd      int    // rows that name no chat
 	warned   bool   // that the list has no lasting order
 
@@ -106,7 +106,7 @@ type Lister struct {
 	lies bool // such a page was not the last
 
 	mu      sync.Mutex
-	flights flights
+	pending pendingList
 	saves   saves
 }
 
@@ -138,7 +138,7 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 	if err := l.load(ctx); err != nil {
 		return nil, err
 	}
-	number, limit := window(l.pass.covered, l.size)
+	number, limit := window(l.lap.covered, l.size)
 	page, err := l.conf.Source.Page(ctx, number, limit)
 	if err != nil {
 		return nil, err
@@ -149,24 +149,24 @@ func (l *Lister) Next(ctx context.Context) (*Batch, error) {
 		}
 	}
 	offset := (number - 1) * limit
-	probe := l.pass.short != nil && !l.pass.short.more
-	t, err := l.pass.take(offset, limit, l.size, &page, l.looksBehind())
+	probe := l.lap.short != nil && !l.lap.short.more
+	t, err := l.lap.take(offset, limit, l.size, &page, l.looksBehind())
 	if err != nil {
 		l.startOver()
 		return nil, err
 	}
-	if l.pass.loose && !l.warned {
+	if l.lap.loose && !l.warned {
 		l.warned = true
 		call(l.conf.Hooks.Loose)
 	}
-	b := &Batch{lister: l, flight: &flight{}}
+	b := &Batch{lister: l, pending: &pending{}}
 	if t.behind && l.caughtLying(t.rows) {
 		l.send(b)
 		return b, nil
 	}
 	if !t.used {
 		if t.size > 0 {
-			l.size, l.pass = t.size, pass{}
+			l.size, l.lap = t.size, lap{}
 		}
 		l.send(b)
 		return b, nil
@@ -259,7 +259,7 @@ func (l *Lister) caughtLying(rows []Row) bool {
 	return true
 }
 
-// choose puts the rows into the batch that have to be named.
+// choose puts those rows into the batch that are wanted.
 func (l *Lister) choose(b *Batch, rows []Row, page *Page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -272,15 +272,15 @@ func (l *Lister) choose(b *Batch, rows []Row, page *Page) {
 		if _, ok := l.origins[r.Origin]; !ok && l.origins != nil {
 			continue
 		}
-		if l.memory.wanted(r, page, b.flight) {
+		if l.memory.wanted(r, page, b.pending) {
 			b.Rows = append(b.Rows, *r)
 		}
 	}
 }
 
-// keepPlace notes how far the first pass is.
+// keepPlace notes how far the first lap is.
 func (l *Lister) keepPlace() {
-	l.place = &place{covered: l.pass.covered, loose: l.pass.loose, marks: lastMarks(l.pass.marks), front: lastMarks(l.front)}
+	l.place = &place{covered: l.lap.covered, loose: l.lap.loose, marks: lastMarks(l.lap.marks), front: lastMarks(l.front)}
 	l.memory.mark(l.place)
 }
 
@@ -288,13 +288,13 @@ func (l *Lister) keepPlace() {
 // something may have moved to the front before it was read, so the front is read
 // again then.
 func (l *Lister) endPass() bool {
-	if l.pass.pages > 1 && !l.pass.loose && l.fronts < maxFronts {
+	if l.lap.pages > 1 && !l.lap.loose && l.fronts < maxFronts {
 		l.fronts++
 		l.expected, l.front = l.front, nil
-		l.pass = pass{}
+		l.lap = lap{}
 		return false
 	}
-	l.memory.end(l.pass.loose)
+	l.memory.end(l.lap.loose)
 	if l.odd > 0 && l.conf.Hooks.Odd != nil {
 		l.conf.Hooks.Odd(l.odd)
 	}
@@ -305,13 +305,13 @@ func (l *Lister) endPass() bool {
 // startOver goes back to the front, to begin a listing.
 func (l *Lister) startOver() {
 	l.memory.begin()
-	l.pass = pass{}
+	l.lap = lap{}
 	l.front, l.expected, l.fronts, l.place, l.odd = nil, nil, 0, nil, 0
 }
 
 // send lets the checkpoint follow a batch.
 func (l *Lister) send(b *Batch) {
-	f := b.flight
+	f := b.pending
 	b.size = len(b.Rows)
 	f.rows = b.size
 	f.out = slices.Repeat([]bool{true}, f.rows)
@@ -324,16 +324,16 @@ func (l *Lister) send(b *Batch) {
 	f.remember = slices.Clone(f.remember)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cover(l.flights.add(f))
+	l.cover(l.pending.add(f))
 	l.saves.due = l.saves.due || b.Done
 }
 
 // ack takes the acknowledgement of the rows from one to before another.
-func (l *Lister) ack(f *flight, from, to int) {
+func (l *Lister) ack(f *pending, from, to int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := from; i < to; i++ {
-		first, done := l.flights.row(f, i)
+		first, done := l.pending.row(f, i)
 		if !first {
 			continue
 		}
@@ -343,7 +343,7 @@ func (l *Lister) ack(f *flight, from, to int) {
 }
 
 // cover moves the checkpoint. Caller holds mu.
-func (l *Lister) cover(done []*flight) {
+func (l *Lister) cover(done []*pending) {
 	for _, f := range done {
 		l.memory.covered(f)
 	}
@@ -353,7 +353,7 @@ func (l *Lister) cover(done []*flight) {
 func (l *Lister) Unacked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.flights.rows
+	return l.pending.rows
 }
 
 func call(hook func()) {

@@ -30,11 +30,11 @@ func account(order string, n int) *model {
 	return m
 }
 
-func poll(t *testing.T, l *Lister, m *model) (named, requests int) {
+func poll(t *testing.T, l *Lister, m *model) (listed, requests int) {
 	t.Helper()
 	m.asked = 0
-	listAll(t, l, func(Row) { named++ })
-	return named, m.asked
+	listAll(t, l, func(Row) { listed++ })
+	return listed, m.asked
 }
 
 func TestLister_CostOfAPoll(t *testing.T) {
@@ -46,8 +46,8 @@ func TestLister_CostOfAPoll(t *testing.T) {
 			t.Parallel()
 			m := account(order, 10_000)
 			l := New(Config{Source: m, Name: "talks", PageSize: 250})
-			named, requests := poll(t, l, m)
-			assert.Equal(t, 10_000, named)
+			listed, requests := poll(t, l, m)
+			assert.Equal(t, 10_000, listed)
 			assert.Less(t, requests, 50)
 			assert.Equal(t, cheap, updatesOf(l).newestFirst)
 			for range 5 {
@@ -93,13 +93,13 @@ func TestLister_OrderByAgeProvesNothing(t *testing.T) {
 		assert.False(t, updatesOf(l).newestFirst, order)
 		m.touch(m.rows[500])
 		m.now += 10
-		named, _ := poll(t, l, m)
-		assert.Equal(t, 1, named, order)
+		listed, _ := poll(t, l, m)
+		assert.Equal(t, 1, listed, order)
 	}
 }
 
 // The list was sorted by update, and no longer is: what was missed meanwhile is
-// named once that shows.
+// listed once that shows.
 func TestLister_OrderThatChanges(t *testing.T) {
 	t.Parallel()
 	for _, sweep := range []bool{true, false} {
@@ -130,8 +130,8 @@ func TestLister_OrderThatChanges(t *testing.T) {
 		assert.True(t, seen[hidden.Chat])
 		assert.Equal(t, 1, refuted)
 		assert.False(t, updatesOf(l).newestFirst)
-		named, requests := poll(t, l, m)
-		assert.Zero(t, named)
+		listed, requests := poll(t, l, m)
+		assert.Zero(t, listed)
 		assert.Greater(t, requests, 10)
 	}
 }
@@ -143,13 +143,13 @@ func TestLister_ChangedAgainInTheSameSecond(t *testing.T) {
 	l := New(Config{Source: m, Name: "talks", PageSize: 100})
 	poll(t, l, m)
 	m.touch(m.rows[3])
-	named, _ := poll(t, l, m)
-	assert.Equal(t, 1, named)
+	listed, _ := poll(t, l, m)
+	assert.Equal(t, 1, listed)
 	m.now += unsure
-	named, _ = poll(t, l, m)
-	assert.Equal(t, 1, named, "it may have changed since")
-	named, _ = poll(t, l, m)
-	assert.Zero(t, named)
+	listed, _ = poll(t, l, m)
+	assert.Equal(t, 1, listed, "it may have changed since")
+	listed, _ = poll(t, l, m)
+	assert.Zero(t, listed)
 }
 
 // A row can appear later than one that was updated after it.
@@ -165,12 +165,12 @@ func TestLister_RowThatAppearsLate(t *testing.T) {
 	m.now += 30
 	m.touch(m.rows[0])
 	m.now += unsure
-	named, _ := poll(t, l, m)
-	assert.Equal(t, 1, named)
-	m.now += settle - 40
+	listed, _ := poll(t, l, m)
+	assert.Equal(t, 1, listed)
+	m.now += lag - 40
 	m.rows = append(m.rows, late)
-	named, _ = poll(t, l, m)
-	assert.Equal(t, 1, named)
+	listed, _ = poll(t, l, m)
+	assert.Equal(t, 1, listed)
 }
 
 func TestLister_OddRows(t *testing.T) {
@@ -180,11 +180,11 @@ func TestLister_OddRows(t *testing.T) {
 	m.rows[4].Updated = 0
 	odd := 0
 	l := New(Config{Source: m, Name: "talks", PageSize: 100, Hooks: Hooks{Odd: func(n int) { odd = n }}})
-	named, _ := poll(t, l, m)
-	assert.Equal(t, 9, named)
+	listed, _ := poll(t, l, m)
+	assert.Equal(t, 9, listed)
 	assert.Equal(t, 1, odd)
-	named, _ = poll(t, l, m)
-	assert.Equal(t, 1, named, "nobody can tell if it changed")
+	listed, _ = poll(t, l, m)
+	assert.Equal(t, 1, listed, "nobody can tell if it changed")
 }
 
 type samePage struct{ m *model }
@@ -236,20 +236,20 @@ func TestLister_ErrorsAreRepeated(t *testing.T) {
 		}
 		return nil
 	}}, Name: "talks", PageSize: 100})
-	named := 0
+	listed := 0
 	for {
 		b, err := l.Next(context.Background())
 		if err != nil {
 			require.ErrorIs(t, err, broken)
 			continue
 		}
-		named += len(b.Rows)
+		listed += len(b.Rows)
 		b.Ack()
 		if b.Done {
 			break
 		}
 	}
-	assert.Equal(t, 1000, named)
+	assert.Equal(t, 1000, listed)
 }
 
 type flaky struct {
@@ -280,8 +280,8 @@ func TestLister_BatchThatIsNeverAcknowledged(t *testing.T) {
 		m.now += 10
 		listAll(t, l, func(Row) {})
 	}
-	require.Same(t, l.flights.first, l.flights.last)
-	assert.LessOrEqual(t, len(l.flights.first.remember), maxRemembered+100)
+	require.Same(t, l.pending.first, l.pending.last)
+	assert.LessOrEqual(t, len(l.pending.first.remember), maxRemembered+100)
 	assert.Equal(t, len(held.Rows), l.Unacked())
 	held.Ack()
 	assert.Zero(t, l.Unacked())

@@ -123,8 +123,8 @@ func listAll(t require.TestingT, l *Lister, each func(Row)) {
 }
 
 // Whatever changes between two requests and however the list is sorted: what was
-// in it all the time is named, and after it has come to rest the latest update of
-// each row has been named. Where a row changes twice within a second, and so moves
+// in it all the time is listed, and after it has come to rest the latest update of
+// each row has been listed. Where a row changes twice within a second, and so moves
 // without showing it, it may take the next listing to name another one.
 func TestLister_NamesEverythingInAnyOrder(t *testing.T) {
 	t.Parallel()
@@ -182,7 +182,7 @@ func TestLister_NamesEverythingInAnyOrder(t *testing.T) {
 			}
 			for _, r := range m.rows {
 				if m.ticks && slices.Contains(present, r) && delivered[r.Chat] < before[r.Chat] {
-					t.Fatalf("%s was there all the time, and was not named: updated %d, named for %d, now %d",
+					t.Fatalf("%s was there all the time, and was not listed: updated %d, listed for %d, now %d",
 						r.Chat, before[r.Chat], delivered[r.Chat], m.now)
 				}
 			}
@@ -201,7 +201,7 @@ func TestLister_NamesEverythingInAnyOrder(t *testing.T) {
 		listAll(t, l, note)
 		for _, r := range m.rows {
 			if delivered[r.Chat] != r.Updated {
-				t.Fatalf("%s was updated %d, and was named for %d", r.Chat, r.Updated, delivered[r.Chat])
+				t.Fatalf("%s was updated %d, and was listed for %d", r.Chat, r.Updated, delivered[r.Chat])
 			}
 		}
 		m.now += sweepEvery / 2
@@ -210,7 +210,7 @@ func TestLister_NamesEverythingInAnyOrder(t *testing.T) {
 }
 
 // Batches are acknowledged late, in any order or never, and the process dies: what
-// was not acknowledged is named again.
+// was not acknowledged is listed again.
 func TestLister_CrashesLoseNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -267,7 +267,7 @@ func TestLister_CrashesLoseNothing(t *testing.T) {
 		}
 		require.Equal(t, unacked, l.Unacked())
 		kept := 0
-		for f := l.flights.first; f != nil; f = f.behind {
+		for f := l.pending.first; f != nil; f = f.behind {
 			kept++
 		}
 		require.Equal(t, len(out), kept)

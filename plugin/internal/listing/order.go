@@ -25,17 +25,17 @@ type order struct {
 	OlderFirst, NewerFirst int
 }
 
-// look reads a page. Rows updated at settled or later don't count, as they may
-// have changed between the sorting and the showing. Pages overlap, so the
+// look reads a page. Rows updated at until or later don't count, as they may have
+// changed between the sorting and the showing. Pages overlap, so the
 // neighbours on two pages are seen as well.
-func (o *order) look(rows []Row, settled int64) {
+func (o *order) look(rows []Row, until int64) {
 	var before *Row
 	for i := range rows {
 		r := &rows[i]
 		switch {
 		case r.Updated == 0:
 			o.Broken = true
-		case r.Updated >= settled:
+		case r.Updated >= until:
 			continue
 		case before == nil || before.Updated == r.Updated:
 		case before.Updated < r.Updated:

@@ -57,7 +57,7 @@ func (l *Lister) restore(value []byte) error {
 	l.lies = l.lies || was.lies
 	if p := was.place; p != nil {
 		// Two pages, as the front has to be read again.
-		l.pass = pass{covered: p.covered, marks: p.marks, loose: p.loose, pages: 2}
+		l.lap = lap{covered: p.covered, marks: p.marks, loose: p.loose, pages: 2}
 		l.front, l.place = p.front, p
 	}
 	return nil

@@ -36,7 +36,7 @@ func (p *Page) past() int64 {
 // either clock. One from the far future comes from a clock that means nothing.
 func (p *Page) fresh(updated int64) bool {
 	for _, now := range []time.Time{p.Date, p.Received} {
-		if !now.IsZero() && updated > now.Unix()-unsure && updated < now.Unix()+settle {
+		if !now.IsZero() && updated > now.Unix()-unsure && updated < now.Unix()+lag {
 			return true
 		}
 	}

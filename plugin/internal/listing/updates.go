@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// settle is how far, in s, the watermark stays behind the clock. A row
+	// lag is how far, in s, the watermark stays behind the clock. A row
 	// can become visible that much later than its update says: because it was
 	// written in a long transaction, is read from a copy of the database, or because
 	// the server has several clocks.
-	settle = 120
+	lag = 120
 
 	// unsure is how long, in s, a row can change again without its update showing
 	// it, as that has no finer resolution than a second.
 	unsure = 3
 )
 
-// stamp is a row that was named.
+// stamp is a row that was listed.
 type stamp struct {
 	Updated int64
 	// Unsure says that the row could still change within the second of its update
 	// when it was read. The next listing names it again.
 	Unsure bool
-	// round is the listing that named it; 0 for one of an earlier run.
+	// round is the listing that did; 0 for one of an earlier run.
 	round int
 }
 
@@ -41,8 +41,8 @@ type updates struct {
 	origins []string // sorted; for the checkpoint
 	since   int64    // rows updated before are of no interest
 
-	// watermark is a time before which everything was named, 0 before the first
-	// whole listing. stamps are the rows named since then.
+	// watermark is a time before which everything was listed, 0 before the first
+	// whole listing. stamps are the rows listed since then.
 	watermark int64
 	stamps    map[string]stamp
 
@@ -58,7 +58,7 @@ type updates struct {
 	whole   bool  // it reads to the end
 	newest  int64 // the latest update in it
 	order   order
-	named   named
+	listed  listed
 
 	// What was acknowledged without a gap; the Lister's mu guards it.
 	saved state
@@ -74,7 +74,7 @@ func newUpdates(conf *Config) *updates {
 
 func (u *updates) begin() {
 	u.round++
-	u.started, u.newest, u.order, u.named = 0, 0, order{}, named{}
+	u.started, u.newest, u.order, u.listed = 0, 0, order{}, listed{}
 }
 
 func (u *updates) look(got *Page) (refuted bool) {
@@ -86,7 +86,7 @@ func (u *updates) look(got *Page) (refuted bool) {
 	for i := range got.Rows {
 		u.newest = max(u.newest, got.Rows[i].Updated)
 	}
-	u.order.look(got.Rows, u.started-settle)
+	u.order.look(got.Rows, u.started-lag)
 	if u.newestFirst && u.order.Broken {
 		u.newestFirst = false
 		u.watermark = u.swept
@@ -101,17 +101,17 @@ func (u *updates) chosen(got *Page) (enough bool) {
 		return false
 	}
 	for i := range got.Rows {
-		if at := got.Rows[i].Updated; at < max(u.watermark, u.since) && at < u.started-settle {
+		if at := got.Rows[i].Updated; at < max(u.watermark, u.since) && at < u.started-lag {
 			return true
 		}
 	}
 	return false
 }
 
-func (u *updates) wanted(r *Row, got *Page, f *flight) bool {
+func (u *updates) wanted(r *Row, got *Page, f *pending) bool {
 	if r.Updated == 0 {
 		// Nobody can tell if it changed.
-		return u.named.add(r.Chat, math.MaxInt64)
+		return u.listed.add(r.Chat, math.MaxInt64)
 	}
 	if r.Updated < u.since || r.Updated < u.watermark {
 		return false
@@ -127,16 +127,16 @@ func (u *updates) wanted(r *Row, got *Page, f *flight) bool {
 	s := stamp{Updated: r.Updated, Unsure: got.fresh(r.Updated), round: u.round}
 	u.stamps[r.Key] = s
 	f.remember = append(f.remember, keyedStamp{r.Key, s})
-	return u.named.add(r.Chat, r.Updated)
+	return u.listed.add(r.Chat, r.Updated)
 }
 
 // bounds says which stamps are still needed.
 type bounds struct {
-	// watermark: what was updated before it is not named anyway.
+	// watermark: what was updated before it is not listed anyway.
 	watermark int64
 	// floor is what the watermark will be at least when the listing has ended. What
-	// this listing itself has named before it is done with; what an earlier one has
-	// named may not have come up yet.
+	// this listing itself has listed before it is done with; what an earlier one has
+	// listed may not have come up yet.
 	floor int64
 	round int
 }
@@ -145,11 +145,11 @@ type bounds struct {
 // the one that the updates are made by: one that is an hour ahead would cover what
 // appears late.
 func (u *updates) bounds() bounds {
-	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started)-settle), u.round}
+	return bounds{u.watermark, max(u.watermark, min(u.newest, u.started)-lag), u.round}
 }
 
 func (u *updates) overlooked(rows []Row) bool {
-	return slices.ContainsFunc(rows, func(r Row) bool { return r.Updated < u.started-settle })
+	return slices.ContainsFunc(rows, func(r Row) bool { return r.Updated < u.started-lag })
 }
 
 func (u *updates) distrust() bool {
@@ -177,7 +177,7 @@ func (b bounds) prune(stamps map[string]stamp) {
 	maps.DeleteFunc(stamps, func(_ string, s stamp) bool { return !b.needs(s) })
 }
 
-// end moves the watermark, as all of the listing has been named.
+// end moves the watermark, as the listing is done.
 func (u *updates) end(loose bool) {
 	u.watermark = u.bounds().floor
 	if u.whole {
@@ -187,9 +187,9 @@ func (u *updates) end(loose bool) {
 	u.bounds().prune(u.stamps)
 }
 
-func (*updates) acked(*flight, int) {}
+func (*updates) acked(*pending, int) {}
 
-func (u *updates) covered(f *flight) {
+func (u *updates) covered(f *pending) {
 	if u.saved.advance(f) {
 		u.dirty = true
 	}

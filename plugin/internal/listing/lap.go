@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxLost is how often a pass starts over because a place was not found again,
+	// maxLost is how often a lap starts over because a place was not found again,
 	// before it is taken to be a list that has no lasting order.
 	maxLost = 5
 
@@ -17,7 +17,7 @@ const (
 	maxStale = 20
 
 	// maxFewStale is the same where no page had as many rows as were asked for. The
-	// server may give less in a page, and count its pages by that; the pass starts
+	// server may give less in a page, and count its pages by that; the lap starts
 	// over and asks for no more.
 	maxFewStale = 3
 
@@ -39,13 +39,13 @@ type mark struct {
 
 func markOf(r *Row) mark { return mark{r.Key, r.Updated} }
 
-// pass is a way through the list from the front.
+// lap is a way through the list from the front.
 //
 // Between two requests this can happen: rows 0 to 249 are read; row 100 is
 // deleted, so that row 250 becomes row 249; the page from 250 on lacks it. With
 // pages that overlap, row 249 is asked for again, and as it is not the one that
-// was there before, the pass steps back until it finds that one.
-type pass struct {
+// was there before, the lap steps back until it finds that one.
+type lap struct {
 	covered int    // rows from the front that were read
 	marks   []mark // the last rows that were read, in the order of reading
 	back    int    // by how much covered was reduced to find marks again
@@ -75,13 +75,13 @@ type taken struct {
 	// follows all the same.
 	behind bool
 	// size is not 0 if the pages don't fit together, perhaps because the server gives
-	// no more rows than that in a page. The pass starts over.
+	// no more rows than that in a page. The lap starts over.
 	size int
 }
 
 // take uses a page that was asked for at an offset. look says whether to look
 // behind a page that seems to be the last.
-func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error) {
+func (p *lap) take(offset, limit, size int, got *Page, look bool) (taken, error) {
 	known := make(map[mark]struct{}, len(p.marks))
 	for _, m := range p.marks {
 		known[m] = struct{}{}
@@ -139,7 +139,7 @@ func (p *pass) take(offset, limit, size int, got *Page, look bool) (taken, error
 	return t, nil
 }
 
-func (p *pass) stepBack(size int) {
+func (p *lap) stepBack(size int) {
 	p.back = max(2*p.back, size)
 	p.covered -= p.back
 	if p.covered > 0 {
