@@ -28,84 +28,42 @@ const (
 	// maxErrorBody is how much of an error's body is read, in bytes.
 	maxErrorBody = 64 << 10
 
-	// maxHint bounds what is allocated on the word of a Content-Length, in bytes.
-	maxHint = 1 << 20
+	// maxPiece is how much of a body is read in a piece, in bytes.
+	maxPiece = 1 << 20
 )
 
-// buffers holds the memory into which bodies of unknown length are read. Bodies
-// are copied out at their exact size, because what is decoded from them may live
-// long.
+// buffers holds the memory into which bodies are read. What is decoded from a body
+// may live long, so it is copied out at its exact size; a buffer of its own, which
+// grows, would take three times as much.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readBody returns the whole body, or what came of it with the error. One byte
 // over the limit is read, to tell a body of exactly that length from a longer
 // one.
+//
+// A large one is read in pieces, which take twice its size when they are joined: 16
+// MiB can be asked for by an answer of some kilobytes.
 func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	if resp.ContentLength > limit {
 		return nil, ErrTooLarge
 	}
-	r := io.LimitReader(resp.Body, limit+1)
-	if n := resp.ContentLength; n > 0 && n <= maxHint {
-		// A transport other than Go's may have the length wrong, so this is a hint.
-		body := make([]byte, 0, n+1)
-		for {
-			m, err := r.Read(body[len(body):cap(body)])
-			body = body[:len(body)+m]
-			if err == io.EOF {
-				err = nil
-				if int64(len(body)) > limit {
-					err = ErrTooLarge
-				}
-				return body, err
-			}
-			if err != nil {
-				return body, err
-			}
-			if len(body) == cap(body) {
-				body = append(body, 0)[:len(body)]
-			}
-		}
-	}
-	buf := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // nothing else is put in
-	defer func() {
-		buf.Reset()
-		buffers.Put(buf)
-	}()
-	_, err := buf.ReadFrom(io.LimitReader(r, maxHint))
-	switch {
-	case err == nil && int64(buf.Len()) > limit:
-		return nil, ErrTooLarge
-	case err != nil || buf.Len() < maxHint:
-		return bytes.Clone(buf.Bytes()), err
-	}
-	// The rest of a large one is read in pieces, which then take twice its size. A
-	// buffer that grows takes three times as much.
-	pieces := [][]byte{buf.Bytes()}
-	for total := int64(buf.Len()); ; {
-		piece := make([]byte, maxHint)
-		n, err := readFull(r, piece)
-		pieces = append(pieces, piece[:n])
-		if total += int64(n); total > limit {
+	body := io.LimitReader(resp.Body, limit+1)
+	piece := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // nothing else is put in
+	defer buffers.Put(piece)
+	piece.Reset()
+	var pieces [][]byte
+	for total := int64(0); ; {
+		n, err := piece.ReadFrom(io.LimitReader(body, maxPiece))
+		pieces = append(pieces, piece.Bytes())
+		total += n
+		switch {
+		case total > limit:
 			return nil, ErrTooLarge
-		}
-		if err != nil {
-			if err == io.EOF { //nolint:errorlint // a body that ends gives io.EOF itself; around it, it is another error
-				err = nil
-			}
+		case err != nil || n < maxPiece:
 			return bytes.Join(pieces, nil), err
 		}
+		piece = bytes.NewBuffer(make([]byte, 0, maxPiece+bytes.MinRead))
 	}
-}
-
-// readFull is io.ReadFull, but returns the reader's own error, so that a body that
-// breaks off can be told from one that ends.
-func readFull(r io.Reader, p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
-		var m int
-		m, err = r.Read(p[n:])
-		n += m
-	}
-	return n, err
 }
 
 func newStatusError(host, urlField string, resp *http.Response, received time.Time) *StatusError {

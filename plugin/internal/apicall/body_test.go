@@ -15,7 +15,7 @@ import (
 
 func TestReadBody_WhateverTheContentLengthSays(t *testing.T) {
 	const text = "0123456789"
-	for _, said := range []int64{-1, 0, 3, 10, 11, 100, maxHint + 1} {
+	for _, said := range []int64{-1, 0, 3, 10, 11, 100, maxPiece + 1} {
 		for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.DataErrReader(strings.NewReader(text))} {
 			body, err := readBody(&http.Response{ContentLength: said, Body: io.NopCloser(r)}, 10<<20)
 			require.NoError(t, err)
@@ -23,6 +23,22 @@ func TestReadBody_WhateverTheContentLengthSays(t *testing.T) {
 		}
 		_, err := readBody(&http.Response{ContentLength: said, Body: io.NopCloser(strings.NewReader(text))}, 9)
 		assert.ErrorIs(t, err, ErrTooLarge, "said %d", said)
+	}
+}
+
+func TestReadBody_OfAnyLength(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, maxPiece - 1, maxPiece, maxPiece + 1, 3*maxPiece - 1, 3 * maxPiece} {
+		text := strings.Repeat("abcdefg", n/7+1)[:n]
+		body, err := readBody(&http.Response{ContentLength: -1, Body: io.NopCloser(strings.NewReader(text))}, 3*maxPiece)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(body))
+		_, err = readBody(&http.Response{ContentLength: -1, Body: io.NopCloser(strings.NewReader(text + "x"))}, int64(n))
+		require.ErrorIs(t, err, ErrTooLarge)
+		broken := io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrUnexpectedEOF))
+		body, err = readBody(&http.Response{ContentLength: -1, Body: io.NopCloser(broken)}, 3*maxPiece+1)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		assert.Len(t, body, n)
 	}
 }
 
