@@ -16,11 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 

@@ -15,10 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
-
 	"github.com/stretchr/testify/assert"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 

@@ -12,11 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
-
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/chathistory"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 )
 
 // simProcess is one life of the process. After a kill it goes on for a moment, but

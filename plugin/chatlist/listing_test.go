@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 

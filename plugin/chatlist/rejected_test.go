@@ -7,11 +7,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
-
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 

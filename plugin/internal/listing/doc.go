@@ -44,9 +44,14 @@
 // # What a checkpoint promises
 //
 // It covers what was acknowledged without a gap. It is written at any time: in
-// the middle of a listing it holds the place too, as rows to find again. Rows are
-// acknowledged one by one; of a page on which one never is, that row counts as out,
-// and a few hundred bytes are kept.
+// the middle of a listing it holds the place too, as rows to find again. Without the
+// place a restart would not only ask for those pages again. Of what a listing has
+// listed the checkpoint keeps no more than the place, so all of it would be listed
+// again, and a process that is restarted often enough would never come to the end of
+// its first listing.
+//
+// Rows are acknowledged one by one; of a page on which one never is, that row counts
+// as out, and a few hundred bytes are kept.
 //
 // After each listing Save looks whether the Store still has what was written last,
 // and writes it again from memory if not.
