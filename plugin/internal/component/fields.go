@@ -43,9 +43,6 @@ func (r *FieldReader) Err() error {
 	return r.errs[0]
 }
 
-// Errs returns all that is wrong, in the order of reading.
-func (r *FieldReader) Errs() []error { return r.errs }
-
 // Require notes what the format says unless ok.
 func (r *FieldReader) Require(ok bool, format string, args ...any) {
 	if !ok {

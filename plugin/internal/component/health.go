@@ -58,9 +58,8 @@ func NewHealth(limiter *apicall.Limiter, backoff apicall.Backoff, chats func() i
 	return h
 }
 
-// WhenUp and whenDown return what is closed while the API answers, and while it does
-// not.
-func (h *Health) WhenUp() <-chan struct{} {
+// whenUp returns what is closed while the API answers.
+func (h *Health) whenUp() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.up
@@ -200,7 +199,7 @@ func (h *Health) Wait(ctx context.Context) error {
 	second := time.NewTimer(time.Second)
 	defer second.Stop()
 	select {
-	case <-h.WhenUp():
+	case <-h.whenUp():
 		return nil
 	case <-second.C:
 		return nil

@@ -108,7 +108,7 @@ func lint(input string, config map[string]any) (mistyped, wrong []error) {
 	}
 	r := &FieldReader{Conf: conf, Linting: true}
 	in.Check(r, lintinfo.Labels{})
-	return mistyped, r.Errs()
+	return mistyped, r.errs
 }
 
 // parse parses fields, and stand-ins for those that have to be there.

@@ -41,14 +41,14 @@ type place struct {
 }
 
 // advance takes what was acknowledged next, and reports whether anything changed.
-func (s *state) advance(f *pending) bool {
-	changed := len(f.remember) > 0
-	for _, k := range f.remember {
+func (s *state) advance(p *pending) bool {
+	changed := len(p.remember) > 0
+	for _, k := range p.remember {
 		s.stamps[k.Key] = k.stamp
 	}
-	if f.after != nil {
+	if p.after != nil {
 		before := s.progress
-		s.progress = *f.after
+		s.progress = *p.after
 		before.floor, before.round = s.floor, s.round // they are not saved
 		changed = changed || before != s.progress
 		s.prune(s.stamps)

@@ -54,12 +54,12 @@ func (*firsts) covered(*pending)           {}
 func (*firsts) overlooked(rows []Row) bool { return len(rows) > 1 }
 func (*firsts) distrust() bool             { return false }
 
-func (f *firsts) wanted(r *Row, _ *Page, out *pending) bool {
+func (f *firsts) wanted(r *Row, _ *Page, p *pending) bool {
 	id := chatIDOf(r.Chat)
 	if !f.note(id) {
 		return false
 	}
-	out.chats = append(out.chats, id)
+	p.chats = append(p.chats, id)
 	return true
 }
 
@@ -76,8 +76,8 @@ func (f *firsts) note(id chatID) bool {
 	return true
 }
 
-func (f *firsts) acked(out *pending, row int) {
-	id := out.chats[row]
+func (f *firsts) acked(p *pending, row int) {
+	id := p.chats[row]
 	f.chats[id.shard()][id] = true
 	f.dirty[id.shard()] = true
 }

@@ -71,16 +71,12 @@ type Batch struct {
 
 	lister  *Lister
 	pending *pending
-	size    int // of Rows
 }
 
 // AckRow says that the row with an index in Rows was delivered. Further calls do
 // nothing. A row that is never acknowledged holds back the checkpoint, and nothing
 // else.
-func (b *Batch) AckRow(i int) { b.lister.ack(b.pending, i, i+1) }
-
-// Ack says that all Rows were delivered. Further calls do nothing.
-func (b *Batch) Ack() { b.lister.ack(b.pending, 0, b.size) }
+func (b *Batch) AckRow(i int) { b.lister.ack(b.pending, i) }
 
 // Lister lists chats again and again. Next is for one goroutine at a time, as is
 // Save; everything else may be called at any time.
@@ -311,41 +307,35 @@ func (l *Lister) startOver() {
 
 // send lets the checkpoint follow a batch.
 func (l *Lister) send(b *Batch) {
-	f := b.pending
-	b.size = len(b.Rows)
-	f.rows = b.size
-	f.out = slices.Repeat([]bool{true}, f.rows)
-	f.acked = f.rows == 0
+	p := b.pending
+	p.rows = len(b.Rows)
+	p.out = slices.Repeat([]bool{true}, p.rows)
+	p.acked = p.rows == 0
 	after := l.memory.progress()
 	after.lies, after.place = l.lies, l.place
-	f.after = &after
+	p.after = &after
 	// What the checkpoint would forget at once need not be kept until then.
-	f.remember = slices.DeleteFunc(f.remember, func(k keyedStamp) bool { return !f.after.needs(k.stamp) })
-	f.remember = slices.Clone(f.remember)
+	p.remember = slices.DeleteFunc(p.remember, func(k keyedStamp) bool { return !p.after.needs(k.stamp) })
+	p.remember = slices.Clone(p.remember)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cover(l.pending.add(f))
+	l.cover(l.pending.add(p))
 	l.saves.due = l.saves.due || b.Done
 }
 
-// ack takes the acknowledgement of the rows from one to before another.
-func (l *Lister) ack(f *pending, from, to int) {
+func (l *Lister) ack(p *pending, row int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := from; i < to; i++ {
-		first, done := l.pending.row(f, i)
-		if !first {
-			continue
-		}
-		l.memory.acked(f, i)
+	if first, done := l.pending.row(p, row); first {
+		l.memory.acked(p, row)
 		l.cover(done)
 	}
 }
 
 // cover moves the checkpoint. Caller holds mu.
 func (l *Lister) cover(done []*pending) {
-	for _, f := range done {
-		l.memory.covered(f)
+	for _, p := range done {
+		l.memory.covered(p)
 	}
 }
 

@@ -15,7 +15,7 @@ type memory interface {
 	look(got *Page) (refuted bool)
 	// wanted reports whether a row has to be listed, and notes in the batch what to
 	// remember of it once that is acknowledged. Caller holds mu.
-	wanted(r *Row, got *Page, f *pending) bool
+	wanted(r *Row, got *Page, p *pending) bool
 	// chosen is told that the rows of a page have been chosen. enough says that nothing
 	// of interest follows it.
 	chosen(got *Page) (enough bool)
@@ -34,8 +34,8 @@ type memory interface {
 
 	// acked takes the acknowledgement of one row, and covered that of a batch and all
 	// that came before it. Caller holds mu.
-	acked(f *pending, row int)
-	covered(f *pending)
+	acked(p *pending, row int)
+	covered(p *pending)
 
 	// values returns under which names it is kept.
 	values() []string

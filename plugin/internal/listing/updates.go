@@ -108,7 +108,7 @@ func (u *updates) chosen(got *Page) (enough bool) {
 	return false
 }
 
-func (u *updates) wanted(r *Row, got *Page, f *pending) bool {
+func (u *updates) wanted(r *Row, got *Page, p *pending) bool {
 	if r.Updated == 0 {
 		// Nobody can tell if it changed.
 		return u.listed.add(r.Chat, math.MaxInt64)
@@ -126,7 +126,7 @@ func (u *updates) wanted(r *Row, got *Page, f *pending) bool {
 	}
 	s := stamp{Updated: r.Updated, Unsure: got.fresh(r.Updated), round: u.round}
 	u.stamps[r.Key] = s
-	f.remember = append(f.remember, keyedStamp{r.Key, s})
+	p.remember = append(p.remember, keyedStamp{r.Key, s})
 	return u.listed.add(r.Chat, r.Updated)
 }
 
@@ -189,8 +189,8 @@ func (u *updates) end(loose bool) {
 
 func (*updates) acked(*pending, int) {}
 
-func (u *updates) covered(f *pending) {
-	if u.saved.advance(f) {
+func (u *updates) covered(p *pending) {
+	if u.saved.advance(p) {
 		u.dirty = true
 	}
 }
