@@ -78,7 +78,9 @@ func outside(t *testing.T, root, imported string) (dir string) {
 	text := regexp.MustCompile(`(?m)^module .*$`).ReplaceAllString(string(mod), "module example.com/outside") +
 		"\nrequire " + modulePath + " v0.0.0\n\nreplace " + modulePath + " => " + root + "\n"
 	dir = t.TempDir()
-	write := func(name, text string) { require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) }
+	write := func(name, text string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)) //nolint:gosec // a folder of the test's own
+	}
 	write("go.mod", text)
 	write("main.go", strings.Replace(thirdParty, "IMPORT", imported, 1))
 	sum, err := os.ReadFile(filepath.Join(root, "go.sum"))

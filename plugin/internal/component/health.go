@@ -10,7 +10,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
-// health tells an API that answers nobody from a chat that fails, and stops all
+// Health tells an API that answers nobody from a chat that fails, and stops all
 // requests while there is no answer: an address that goes on asking is blocked. It
 // is safe for concurrent use.
 //

@@ -22,8 +22,8 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
+// What every server here takes. No log may show it.
 const (
-	// Secret and AccessToken are those of every server here. No log may show them.
 	Secret      = "5ecre7-of-the-channel-that-no-log-may-show"
 	AccessToken = "t0ken-of-the-account-that-no-log-may-show"
 
