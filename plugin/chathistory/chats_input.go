@@ -76,9 +76,9 @@ type queuedBatch struct {
 	failed *service.BatchError
 }
 
-// done takes the end of one chat, and answers the batch after the last. Of a
-// batch in which some failed, only those are rejected: the others would be read
-// again for nothing.
+// done takes the end of one chat. After the last, the batch is acknowledged; if some
+// chats failed only their messages are rejected, or the others would be read again for
+// nothing.
 func (q *queuedBatch) done(i int, err error) {
 	q.mu.Lock()
 	q.left--
@@ -97,7 +97,7 @@ func (q *queuedBatch) done(i int, err error) {
 	if !last {
 		return
 	}
-	// Not the context of the run: the answer is due also when that has ended.
+	// Not the context of the run: its input waits for this also after the run.
 	if err := q.ack(context.Background(), outcome); err != nil {
 		q.log.Errorf("Acknowledging a message of chats_input: %v", err)
 	}

@@ -138,10 +138,10 @@ func (in *input) newClient(conf apicall.Config) (*amojo.Client, error) {
 // Connect starts to read. What can be checked without the API was checked when
 // the input was built, and what can't is retried while reading.
 //
-// While the API does not answer it takes a second, for all of which the input is not
-// ready; Read then says again that it is not connected. It takes no longer, for what
-// was read before, or rejected, has to go out meanwhile: it may be all that the
-// reader waits for.
+// While the API does not answer, Connect takes a second, during which the input is not
+// ready; then Read says again that it is not connected. It takes no longer because
+// what was read before, or was rejected, has to go out meanwhile: the reader may wait
+// for just that.
 func (in *input) Connect(ctx context.Context) error {
 	if in.stopped.Err() != nil {
 		return service.ErrNotConnected
@@ -210,8 +210,7 @@ func (in *input) Close(ctx context.Context) error {
 	err := in.reader.Close(ctx)
 	in.running.Wait()
 	in.conf.Transport.CloseIdleConnections()
-	// An input that nobody read from has not begun, and would never say that it has
-	// ended.
+	// An input that nobody has read from was never started, so it would never end.
 	if in.conf.chatsInput != nil && !in.idle {
 		if closeErr := closeChatsInput(ctx, in.conf.chatsInput); err == nil {
 			err = closeErr
@@ -220,9 +219,9 @@ func (in *input) Close(ctx context.Context) error {
 	return err
 }
 
-// closeChatsInput closes chats_input. Meanwhile it rejects whatever still comes of it:
-// what was rejected when the reading stopped comes again, and as long as somebody
-// in between holds it, the input does not end.
+// closeChatsInput closes chats_input. Meanwhile it rejects what still comes: messages
+// that were rejected when reading stopped come again, and the input does not end while
+// one of them is held by something in between.
 func closeChatsInput(ctx context.Context, in *service.OwnedInput) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var draining sync.WaitGroup

@@ -18,7 +18,7 @@ import (
 const (
 	watchEvery = time.Second
 
-	// mostUntold is how many chats are remembered that failed while the API was down.
+	// mostUntold is how many chats are remembered that failed and were not told of.
 	mostUntold = 1000
 )
 
@@ -91,7 +91,7 @@ func (r *report) healthChanged(up bool, why error) {
 		r.in.metrics.apiUp.Set(1)
 		r.in.log.Info("The API answers again")
 		if r.refused && time.Since(r.retried) >= notOursFor {
-			// When it refused all, it was not because of them.
+			// While it refused all, it did so not because of their channel.
 			r.retried = time.Now()
 			r.in.reader.RetryNotOurs()
 		}
@@ -152,7 +152,7 @@ func (r *report) note(f func()) {
 	f()
 }
 
-// chatFailed tells of each chat that fails once, until it has been read again.
+// chatFailed writes one line for each chat that fails, until it has been read again.
 func (r *report) chatFailed(chat string, err error, times int, retryIn time.Duration) {
 	if errors.Is(err, history.ErrNotOurs) {
 		if times == 1 {
@@ -167,9 +167,9 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 		return
 	}
 	delete(r.untold, chat)
-	// While the API itself is down that is what is told of, of very many chats not all
-	// can be told of at once, and a first refusal may turn out to be of another channel
-	// or of all.
+	// Left for later: what fails while the API is down, which has a line of its own; what
+	// is too much for the log at once; and the first refusal of a chat, since it may turn
+	// out to be of another channel, or all may be refused.
 	var refused *amojo.RefusedError
 	if !r.in.health.IsDown() && (times != 1 || !errors.As(err, &refused)) {
 		if more, ok := r.failures.Allow(); ok {
@@ -187,8 +187,8 @@ func (r *report) chatFailed(chat string, err error, times int, retryIn time.Dura
 	r.untold[chat] = struct{}{}
 }
 
-// watch reports progress of a run that has an end, what has gathered of the chats
-// that gave nothing, and once that nothing is acknowledged any more.
+// watch reports the progress of a run that has an end, the chats that gave nothing, and
+// once that nothing is acknowledged any more.
 func (r *report) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -227,11 +227,11 @@ func (r *report) watch(ctx context.Context) {
 	}
 }
 
-// ended is called when a run that has an end has come to it.
+// ended is called at the end of a run that has one.
 func (r *report) ended() { r.tellGathered(true) }
 
-// tellGathered tells of the chats that have gathered: of each kind in one line, and
-// again when there are twice as many. first says that all chats have been read once.
+// tellGathered writes a line for each kind of chat that Few counts, if one is due. first
+// says that all chats have just been read for the first time.
 func (r *report) tellGathered(first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,7 +265,7 @@ func (r *report) tellGathered(first bool) {
 	}
 }
 
-// outputRejected notes that the output has rejected something. It says so itself.
+// outputRejected notes that the output has rejected something, which the engine logs.
 func (r *report) outputRejected() { r.note(func() { r.rejected = time.Now() }) }
 
 func (r *report) rejectedSince(t time.Time) bool {

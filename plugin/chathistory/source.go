@@ -34,13 +34,13 @@ const (
 	// refusedInARow is how many chats may be refused, without an answer in between, at
 	// full speed. After that each refusal is followed by a pause.
 	refusedInARow = 3
-	// refusedByAll is how many have to be, or all there are, to mean the secret rather
-	// than chats of other channels, and mostStrangers how many until the pauses grow:
-	// those of other channels may come first.
+	// refusedByAll is how many chats have to be refused, or all there are, until that
+	// means the secret and not that they are of other channels. From mostStrangers on the
+	// pauses grow; not before, since a list may begin with chats of other channels.
 	refusedByAll  = 10
 	mostStrangers = 300
-	// rejectedInARow is how many chats in a row have to be answered with another 4xx to
-	// mean the channel.
+	// rejectedInARow is how many chats in a row have to be answered with another 4xx until
+	// that means the whole channel.
 	rejectedInARow = 64
 )
 
@@ -100,7 +100,7 @@ func (s *source) failed(chat string, err error) error {
 		s.health.Block(chat, err)
 	case errors.As(err, &refused):
 		s.mu.Lock()
-		// One that was read before casts doubt on the secret.
+		// This chat was read before, so the secret may be wrong now.
 		s.proven = s.proven && !s.ours.Has(chat)
 		if s.proven {
 			s.mu.Unlock()
@@ -113,12 +113,12 @@ func (s *source) failed(chat string, err error) error {
 		s.mu.Unlock()
 		switch {
 		case all && n >= min(mostStrangers, chats):
-			s.health.Fall(err)
+			s.health.GoDown(err)
 		case all:
-			s.health.Note(err)
-			s.health.Breathe()
+			s.health.MarkDown(err)
+			s.health.Rest()
 		case n >= refusedInARow:
-			s.health.Breathe()
+			s.health.Rest()
 		}
 	case errors.As(err, &rejected):
 		s.mu.Lock()
@@ -127,9 +127,9 @@ func (s *source) failed(chat string, err error) error {
 			rejected.NotRegistered() && len(s.rejected) >= min(refusedByAll, s.health.Chats())
 		s.mu.Unlock()
 		if all {
-			// Not for longer: each chat may be one that is gone, and others not.
-			s.health.Note(err)
-			s.health.Breathe()
+			// No longer than a second: these chats may be gone, and others not.
+			s.health.MarkDown(err)
+			s.health.Rest()
 		}
 	case apicall.Retryable(err):
 		s.health.Fail(chat, err)
@@ -137,8 +137,8 @@ func (s *source) failed(chat string, err error) error {
 	return err
 }
 
-// transient says of an error of Page that the same may succeed later without
-// anybody changing anything.
+// transient tells whether a call that failed may succeed later although nobody has
+// changed anything.
 func transient(err error) bool {
 	var refused *amojo.RefusedError
 	return apicall.Retryable(err) || errors.As(err, &refused) && !errors.Is(err, history.ErrNotOurs)

@@ -31,10 +31,9 @@ func init() {
 	})
 }
 
-// maxChatsOut is how many chats may be delivered and not acknowledged before the
-// listing waits. One takes some 3 kB, most of it the message that may have to be
-// sent again. What reads them holds the listing back long before, unless it
-// rejects them for ever: then each takes its own place, and no more.
+// maxChatsOut is how many chats may be delivered and not acknowledged before listing
+// waits. Each takes some 3 kB, most of it the message, which may have to be sent again.
+// It is reached only where thousands of chats are rejected again and again.
 const maxChatsOut = 65_536
 
 // input is the input kommo_chats.
@@ -170,8 +169,8 @@ func (in *input) batch(b *listing.Batch) *replay.Batch {
 	b.Rows = nil // or one chat that is never accepted would keep the page
 	return &replay.Batch{
 		Messages: messages,
-		// Each chat counts by itself, so that one that is rejected for ever takes the
-		// place of one.
+		// Each chat is acknowledged by itself, so one that is always rejected holds up
+		// no other.
 		Accepted: func(i int) {
 			b.AckRow(i)
 			signal(in.acked)
@@ -180,8 +179,8 @@ func (in *input) batch(b *listing.Batch) *replay.Batch {
 	}
 }
 
-// Stopped implements replay.Stopper: kommo_chat_history gives back what it has not
-// read when it is stopped.
+// Stopped implements replay.Stopper: kommo_chat_history rejects with this error what it
+// has not read when it is stopped.
 func (*input) Stopped(err error) bool { return errors.Is(err, history.ErrClosed) }
 
 // turn waits until the next request may be made.
@@ -221,7 +220,7 @@ func (in *input) retry(ctx context.Context, err error) error {
 	case errors.As(err, &store):
 		in.metrics.checkpointErrors.Incr(1)
 	case !errors.Is(err, apicall.ErrSharedLimit):
-		// The client has tried again already where that could help.
+		// The client has already repeated the call, where that could help.
 		wait = in.conf.Backoff.MaxInterval
 	}
 	in.failures++
@@ -235,7 +234,7 @@ func (in *input) backoff(failures int) time.Duration {
 	return min(in.conf.Backoff.InitialInterval<<min(failures, 20), in.conf.Backoff.MaxInterval)
 }
 
-// sleep returns early, with an error, when the reading is to end.
+// sleep waits, and returns an error as soon as the input is closed or ctx ends.
 func (in *input) sleep(ctx context.Context, d time.Duration) error {
 	if d > 0 {
 		t := time.NewTimer(d)
@@ -300,7 +299,7 @@ func (in *input) ConnectionTest(ctx context.Context) service.ConnectionTestResul
 	return service.ConnectionTestSucceeded().AsList()
 }
 
-// signal leaves a signal that is not lost if nobody waits for it yet.
+// signal leaves a signal, which is kept if nobody waits for it yet.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

@@ -44,7 +44,7 @@ func (in *input) hooks(checkpoints *component.CacheStore) listing.Hooks {
 	}
 }
 
-// reportProgress tells how far a run is that has an end.
+// reportProgress logs how far a run is, if it has an end.
 func (in *input) reportProgress() {
 	now := time.Now()
 	if in.conf.pollInterval > 0 || in.ended || now.Sub(in.reported) < component.ProgressEvery {

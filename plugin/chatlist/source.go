@@ -34,8 +34,9 @@ func (s *source) Page(ctx context.Context, page, limit int) (listing.Page, error
 	return listing.Page{Rows: rows, More: got.More, Date: got.Date, Received: time.Now()}, nil
 }
 
-// unixSeconds takes a time in seconds that was given in milliseconds or less for
-// what it is: 1e11 seconds are in the year 5138. What is negative is none.
+// unixSeconds returns a time in seconds that may have been given in a smaller unit.
+// 1e11 seconds are in the year 5138, so what is more is divided. A negative time counts
+// as 0, none.
 func unixSeconds(t int64) int64 {
 	for t > 1e11 {
 		t /= 1000

@@ -16,8 +16,8 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
-// The fields that say how an API is called, of every input here. They are a
-// public contract.
+// The fields of every input that say how the API is called. They are a public
+// contract.
 const (
 	fieldRequestsPerSecond = "requests_per_second"
 	fieldBurst             = "burst"
@@ -28,8 +28,8 @@ const (
 	fieldTLS               = "tls"
 )
 
-// CallFields returns the fields of the limits. What the API allows and what comes
-// of giving up differs from input to input.
+// CallFields returns the fields of the limits. requestsPerSecond says what the API
+// allows, and givingUp what happens when a call gives up: the inputs differ in that.
 func CallFields(requestsPerSecond, givingUp string) []*service.ConfigField {
 	return []*service.ConfigField{
 		service.NewFloatField(fieldRequestsPerSecond).
@@ -82,7 +82,7 @@ type CallConfig struct {
 	Transport         *http.Transport
 }
 
-// Call reads those fields, and makes the transport for this many calls side by side.
+// Call reads the fields above, and makes a transport for this many calls side by side.
 func (r *FieldReader) Call(l Labels, parallel int) CallConfig {
 	c := CallConfig{
 		requestsPerSecond: Read(r, r.Conf.FieldFloat, fieldRequestsPerSecond),
@@ -105,7 +105,7 @@ func (r *FieldReader) Call(l Labels, parallel int) CallConfig {
 	return c
 }
 
-// transport makes the transport; nil if something is wrong with its fields.
+// transport makes the transport. It is nil if something is wrong with its fields.
 func (r *FieldReader) transport(parallel int) *http.Transport {
 	tlsConf, enabled, err := r.Conf.FieldTLSToggled(fieldTLS)
 	if err != nil && (!r.Linting || !elsewhere(err)) {
@@ -160,9 +160,9 @@ func sharedLimit(mgr *service.Resources, label string) func(context.Context) (ti
 			return 0, fmt.Errorf("asking rate limit %q: %w", label, err)
 		}
 		if wait > 0 {
-			// In the last millisecond of its window redis says that there
-			// is 0 to wait, which reads as a grant. Who slept exactly as
-			// long as it was told asks just then.
+			// In the last millisecond of its window, redis says that there is
+			// 0 to wait, which means a grant. A caller that sleeps exactly as
+			// long as it was told would ask again in just that millisecond.
 			wait += time.Millisecond
 		}
 		return wait, nil

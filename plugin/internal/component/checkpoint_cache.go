@@ -16,12 +16,12 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
-// cacheTimeout bounds one access to the cache. One that hangs would hold up its
-// chat for ever without a word.
+// cacheTimeout bounds one access to the cache. An access that hangs would hold up its
+// chat for ever, and nobody would be told.
 const cacheTimeout = 30 * time.Second
 
-// CacheStore keeps checkpoints in a cache resource: one key for each scope, and each
-// name in it, as that of a chat.
+// CacheStore keeps checkpoints in a cache resource, under a key for each scope and
+// name. A name is, for instance, a chat's id.
 type CacheStore struct {
 	mgr    *service.Resources
 	label  string
@@ -39,9 +39,9 @@ func NewCacheStore(mgr *service.Resources, label, prefix, scope string, decode f
 // systems 255.
 const longestKey = 200
 
-// Key returns the key of a chat. It has only characters that files, Redis,
-// Memcached, SQL, S3 and NATS all take as they are, whatever the chat is called, and
-// where it would be too long the hash of its id in its place.
+// Key returns the key of a chat. Whatever the id is, the key has only characters that
+// files, Redis, Memcached, SQL, S3 and NATS take as they are. Where it would be too
+// long it has a hash in place of the id.
 func (s *CacheStore) Key(chat string) string {
 	part := keyPart(chat, false)
 	if len(s.prefix)+len(part)+len(spareSuffix) > longestKey {
@@ -73,8 +73,8 @@ func keyPart(s string, dots bool) string {
 // from its beginning. At rest there is no spare key.
 func (s *CacheStore) spare(chat string) string { return s.Key(chat) + spareSuffix }
 
-// errNone is what both conventions take for no checkpoint: that of package checkpoint
-// and the reader's own.
+// errNone is no checkpoint for the lister and for the reader, which still has a
+// sentinel of its own.
 var errNone = fmt.Errorf("%w: %w", checkpoint.ErrNone, history.ErrNoCheckpoint)
 
 // Load implements checkpoint.Store.

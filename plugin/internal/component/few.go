@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// someNames is how many chats of many a line names.
+// someNames is how many of many chats a log line names.
 const someNames = 3
 
-// Few counts chats and has the names of the first few.
+// Few counts chats, and keeps the ids of the first few for a log line.
 type Few struct {
-	N, Told int
-	toldAt  time.Time
-	names   []string
+	N    int // how many there are
+	Told int // how many there were when they were told of last
+
+	toldAt time.Time
+	names  []string
 }
 
 // Add counts a chat.
@@ -25,8 +27,8 @@ func (l *Few) Add(chat string) {
 	}
 }
 
-// News reports whether there are more than were told of: by enough for another
-// line, or after ten minutes. It notes that they are told.
+// News reports whether another line is due, and notes that it is written: once there
+// are twice as many as in the line before, or more after ten minutes.
 func (l *Few) News() bool {
 	now := time.Now()
 	if l.N == l.Told || l.N < 2*l.Told && now.Sub(l.toldAt) < 10*time.Minute {

@@ -21,14 +21,14 @@ type Labels interface {
 // with the field, and says what to do.
 type FieldReader struct {
 	Conf *service.ParsedConfig
-	// Linting is for a reading that builds nothing: no input in a field, and no file
-	// of this machine is missed.
+	// Linting says that nothing will be built: files that are not on this machine are
+	// no mistake.
 	Linting bool
 
 	errs []error
 }
 
-// Fail notes something that is wrong; nil is nothing.
+// Fail notes an error; nil is none.
 func (r *FieldReader) Fail(err error) {
 	if err != nil {
 		r.errs = append(r.errs, err)
@@ -68,8 +68,8 @@ func (r *FieldReader) Text(field string) string {
 	return strings.TrimSpace(Read(r, r.Conf.FieldString, field))
 }
 
-// Duration reads a duration of at least so much. Where it is none the result is
-// least, so that nothing else is found wrong for it.
+// Duration reads a duration that has to be least or more. If it is wrong the result is
+// least, so that one mistake is not reported twice.
 func (r *FieldReader) Duration(field string, least time.Duration) time.Duration {
 	return r.durationAt(least, field)
 }
@@ -103,14 +103,14 @@ func (r *FieldReader) Positive(field string) int {
 	return n
 }
 
-// Time reads what a field has as text.
+// Time reads the text of a field as a time.
 func (r *FieldReader) Time(field, text string) time.Time {
 	t, err := time.Parse(time.RFC3339, text)
 	r.Require(err == nil, "%s: want a time in RFC 3339, as in 2024-01-01T00:00:00Z, got %q", field, text)
 	return t
 }
 
-// Secret reads a secret, which is used as it is. Its value is in no error.
+// Secret reads a secret, and changes nothing in it. No error repeats it.
 func (r *FieldReader) Secret(field string) string {
 	s := Read(r, r.Conf.FieldString, field)
 	r.Require(s == "" || strings.TrimSpace(s) != "", "%s: it is blank: want the secret itself", field)
@@ -118,7 +118,7 @@ func (r *FieldReader) Secret(field string) string {
 	return s
 }
 
-// IsEmpty tells whether a field that holds a component holds none.
+// IsEmpty tells whether a field for a component is there but empty.
 func IsEmpty(component any) bool {
 	switch c := component.(type) {
 	case nil:

@@ -10,15 +10,17 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
-// Health tells an API that answers nobody from a chat that fails, and stops all
-// requests while there is no answer: an address that goes on asking is blocked. It
-// is safe for concurrent use.
+// Health tells an API that is down from a chat that fails. While the API is down all
+// requests rest, because an address that goes on asking is blocked. It is safe for
+// concurrent use.
 //
 //	state  moves to  when
-//	up     down      more chats than are read side by side, or all there are, have failed
-//	                 that had answered before, with no answer in between; or in the
-//	                 beginning any chats; or there was no answer for the first 30 s; or the
-//	                 API refuses all, or answers two of them as a blocked address is
+//	up     down      calls for more chats than are read side by side, or for all chats
+//	                 there are, have failed since the last answer; a chat counts if it
+//	                 had answered before, or as long as none has
+//	                 there was no answer in the first 30 s
+//	                 the API refuses all chats
+//	                 the API answers two chats as if this address was blocked
 //	down   up        the API answers
 type Health struct {
 	limiter    *apicall.Limiter
@@ -27,8 +29,8 @@ type Health struct {
 	// side at most.
 	Chats    func() int
 	parallel int
-	// changed is told of each change, with why: of one at a time, in their order, and
-	// with mu held.
+	// changed is told of each change, with the reason. It is called with mu held, so
+	// once at a time and in the order of the changes.
 	changed func(up bool, why error)
 
 	mu       sync.Mutex
@@ -44,11 +46,11 @@ type Health struct {
 	fell     chan struct{}       // closed while it is down
 }
 
-// silence is after how long without a first answer an API is taken to be down,
-// however few chats have failed.
+// silence is how long the first answer may take. After that the API is down, however
+// few chats have failed.
 const silence = 30 * time.Second
 
-// NewHealth returns one that takes the API to be up.
+// NewHealth returns a Health of an API that is up.
 func NewHealth(limiter *apicall.Limiter, backoff apicall.Backoff, chats func() int, parallel int, changed func(bool, error)) *Health {
 	h := &Health{
 		limiter: limiter, first: backoff.InitialInterval, max: backoff.MaxInterval, Chats: chats, parallel: parallel, changed: changed,
@@ -102,40 +104,40 @@ func (h *Health) Attempt(err error) {
 	down := !h.answered && h.attempts >= 4 && time.Since(h.began) >= silence
 	h.mu.Unlock()
 	if down || h.IsDown() {
-		h.Fall(err)
+		h.GoDown(err)
 	}
 }
 
 // Fail notes that a call for a chat has failed without an answer of the API itself.
 func (h *Health) Fail(chat string, err error) {
 	if _, all := h.doubt(h.failed, chat, h.parallel+1); all {
-		h.Fall(err)
+		h.GoDown(err)
 	}
 }
 
-// Block notes that a call for a chat was answered as if the address was blocked. It
-// counts once two chats were that had answered before, or all there are: something
-// before the API may block what is asked of one chat.
+// Block notes that a call for a chat was answered as if this address was blocked. One
+// chat does not mean the API, since something in front of it may block one path alone;
+// two chats that had answered before do, or all there are.
 func (h *Health) Block(chat string, err error) {
 	counts, all := h.doubt(h.blocked, chat, 2)
 	switch {
 	case all || h.IsDown():
-		h.Fall(err)
+		h.GoDown(err)
 		h.limiter.Pause(h.max)
 	case counts:
-		h.Breathe()
+		h.Rest()
 	}
 }
 
-// Fall takes the API for down, and has all requests rest for a while that doubles
-// each time.
-func (h *Health) Fall(err error) {
+// GoDown notes that the API is down, and pauses all requests. The pause doubles each
+// time.
+func (h *Health) GoDown(err error) {
 	h.mu.Lock()
 	now := time.Now()
 	switch {
 	case now.Before(h.until): // this request was under way when the pause began
 		h.mu.Unlock()
-		h.Note(err)
+		h.MarkDown(err)
 		return
 	case h.pause == 0:
 		h.pause = min(h.first, h.max)
@@ -148,11 +150,11 @@ func (h *Health) Fall(err error) {
 	h.until = now.Add(pause)
 	h.mu.Unlock()
 	h.limiter.Pause(pause)
-	h.Note(err)
+	h.MarkDown(err)
 }
 
-// Note takes the API for down.
-func (h *Health) Note(err error) {
+// MarkDown notes that the API is down, and pauses nothing.
+func (h *Health) MarkDown(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.set(false) {
@@ -160,12 +162,13 @@ func (h *Health) Note(err error) {
 	}
 }
 
-// Breathe has all requests rest for a second: something may concern all chats, and
-// who goes on asking at full speed is blocked.
-func (h *Health) Breathe() { h.limiter.Pause(min(time.Second, h.max)) }
+// Rest pauses all requests for a second. It is for what may concern all chats: an
+// address that goes on asking at full speed is blocked.
+func (h *Health) Rest() { h.limiter.Pause(min(time.Second, h.max)) }
 
-// doubt notes a chat in a set of those that failed since the last answer. It counts
-// if it had answered before, or none has yet. all says that enough are there.
+// doubt adds a chat to a set of those that have failed since the last answer. It
+// counts only if it had answered before, or if no chat has. all says that the set has
+// enough chats to mean all of them.
 func (h *Health) doubt(set map[string]struct{}, chat string, enough int) (counts, all bool) {
 	enough = max(1, min(enough, h.Chats()))
 	h.mu.Lock()

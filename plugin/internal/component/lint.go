@@ -17,10 +17,9 @@ import (
 	"github.com/kommo-connect/kommo-connect/internal/lintinfo"
 )
 
-// A lint rule is Bloblang, and what makes a configuration wrong is Go: the reading
-// that the input does when it is built. So that there is one truth, and one wording,
-// the rule of an input is a call of the Bloblang function lintFunction, which does
-// that reading on the fields as they are written.
+// A lint rule is written in Bloblang, but what makes a configuration wrong is found by
+// Go code, when the input is built. So that lint and start agree, word for word, each
+// rule calls the Bloblang function lintFunction, which runs that code.
 
 const lintFunction = "kommo_lint"
 
@@ -71,8 +70,8 @@ func registerLint(name string) string {
 }
 
 // lint returns what is wrong with the fields of an input: those with a value of
-// another type first. Missing and unknown fields, and lists and objects that are
-// none, are the engine's to report.
+// another type first. The engine itself reports missing and unknown fields, and what
+// should be a list or an object and is not.
 func lint(input string, config map[string]any) (mistyped, wrong []error) {
 	in, ok := inputs[input]
 	if !ok {

@@ -11,17 +11,17 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
-// AttemptLog reports attempts that will be repeated, one of each kind now and then:
-// most are of no interest once the next one succeeds, but until a call has given
-// up that may be all there is to know. A call that fails for good is reported by
-// whoever made it.
+// AttemptLog reports attempts that failed and will be repeated: one of each kind in
+// ten minutes. Most are of no interest once the next one succeeds, but until a call
+// gives up they may be all there is to know. A call that has given up is reported by
+// its caller.
 type AttemptLog struct {
 	log *service.Logger
 	mu  sync.Mutex
 	by  map[apicall.Outcome]*Throttle
 }
 
-// NewAttemptLog returns one that has reported nothing.
+// NewAttemptLog returns an AttemptLog that writes to a logger.
 func NewAttemptLog(log *service.Logger) *AttemptLog {
 	return &AttemptLog{log: log, by: map[apicall.Outcome]*Throttle{}}
 }
@@ -43,7 +43,7 @@ func (l *AttemptLog) Observe(a apicall.Attempt) {
 	}
 }
 
-// LimitLog reports that the shared rate limit could not be asked.
+// LimitLog returns what reports that the shared rate limit could not be asked.
 func LimitLog(log *service.Logger) func(err error, retryIn time.Duration) {
 	lines := NewThrottle()
 	return func(err error, retryIn time.Duration) {
@@ -54,7 +54,7 @@ func LimitLog(log *service.Logger) func(err error, retryIn time.Duration) {
 }
 
 // Throttle lets a few log lines of one kind through in each period, so that ten
-// thousand chats that fail alike fill no disk.
+// thousand chats that fail in the same way do not fill a disk.
 type Throttle struct {
 	Period time.Duration
 	Lines  int // in a period
@@ -65,11 +65,11 @@ type Throttle struct {
 	left    int
 }
 
-// NewThrottle returns one for what can happen all the time: five lines in ten seconds.
+// NewThrottle returns a Throttle of five lines in ten seconds.
 func NewThrottle() *Throttle { return &Throttle{Period: 10 * time.Second, Lines: 5} }
 
-// Allow says whether a line may be written, and what it should add about those
-// that were not.
+// Allow says whether a line may be written, and what it should say of the lines that
+// were left out before it.
 func (t *Throttle) Allow() (more string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
