@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kommo-connect/kommo-connect/integration/servers"
@@ -87,7 +88,7 @@ func testSearch(t *testing.T, engine *servers.Search, example, urlVariable strin
 		}{
 			"a client's conversation":        {map[string]any{"term": map[string]any{"customer_id": "client-2"}}, []string{"asked", "answered"}},
 			"a name in another case":         {match("customer_name.ru", "Марии Волковой"), []string{"asked", "answered"}},
-			"a contact's name, another case": {match("contact_name.ru", "Петровым"), []string{"card"}},
+			"a contact's name, another case": {match("contact_name.ru", "Ивану"), []string{"card"}},
 			"a word of a file's name":        {match("media_file_name", "box"), []string{"file"}},
 			"a file's kind":                  {match("media_file_name", "jpg"), []string{"file"}},
 			"a number with +":                {match("contact_phone", "+15550100142"), []string{"card"}},
@@ -99,7 +100,7 @@ func testSearch(t *testing.T, engine *servers.Search, example, urlVariable strin
 				"must":   tc.query,
 				"filter": map[string]any{"terms": map[string]any{"chat_id": []string{"chat-words", "chat-two-sides"}}},
 			}}
-			require.ElementsMatch(t, tc.ids, search(t, engine, in), name)
+			assert.ElementsMatch(t, tc.ids, search(t, engine, in), name)
 		}
 	})
 

@@ -189,8 +189,8 @@ func TestConfig_ServiceRunsFromTheDefaultPathAndEnvironmentAlone(t *testing.T) {
 func TestConfig_WhatAProcessorFailsOnGoesNowhere(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ config, set, word string }{
-		"the service, mapped twice":          {serviceConfig, "kommo_message.personal_data=true", "this is a flat message already"},
-		"the service, a mapping":             {serviceConfig, "mapping=root = this.nothing.uppercase()", "nothing"},
+		"the service, mapped twice": {serviceConfig, "kommo_message.personal_data=true", "this is a flat message already"},
+		"the service, a mapping":    {serviceConfig, "mapping=root = this.nothing.uppercase()", "nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
