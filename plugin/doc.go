@@ -2,13 +2,14 @@
 
 // Package plugin registers two inputs of Redpanda Connect: kommo_chat_history,
 // which reads the chat history of a Kommo (amoCRM) channel through the Chats API,
-// and kommo_chats, which lists the chats of an account through the CRM API.
+// and kommo_chats, which lists the chats of an account through the CRM API; and the
+// processor kommo_message, of the package message.
 //
 // Import it for its side effect in a build of Redpanda Connect or Benthos:
 //
 //	import _ "github.com/kommo-connect/kommo-connect/plugin"
 //
-// It depends on benthos alone. Inside, data flows one way:
+// It depends on benthos, and on gjson. Inside, data flows one way:
 //
 //	apicall   sends one call within the limit, and again where that helps
 //	amojo     signs the call for a page of a chat's history

@@ -21,7 +21,7 @@ type leftover struct {
 
 type member struct {
 	key   string
-	value string // JSON
+	value string // JSON; "": nothing
 }
 
 // inside returns an empty leftover of the same kind.
@@ -29,7 +29,11 @@ func (l *leftover) inside() leftover { return leftover{off: l.off, odd: l.odd} }
 
 // add keeps a member of the API's object.
 func (l *leftover) add(key string, v *gjson.Result) error {
-	if l.off || empty(v) {
+	if l.off {
+		return nil
+	}
+	if empty(v) {
+		l.forget(key)
 		return nil
 	}
 	raw := v.Raw
@@ -50,6 +54,16 @@ func (l *leftover) add(key string, v *gjson.Result) error {
 func (l *leftover) addAll(key string, of *leftover) {
 	if s := of.json(); s != "" {
 		l.members = append(l.members, member{key, s})
+	} else {
+		l.forget(key)
+	}
+}
+
+// forget says that a member has nothing that is left over, whatever an earlier one
+// with its key had.
+func (l *leftover) forget(key string) {
+	if len(l.members) > 0 {
+		l.members = append(l.members, member{key: key})
 	}
 }
 
@@ -65,13 +79,16 @@ func (l *leftover) json() string {
 	}
 	var b []byte
 	for i, m := range l.members {
-		if last[m.key] != i {
+		if last[m.key] != i || m.value == "" {
 			continue
 		}
 		b = append(b, ',')
 		b = appendText(b, m.key)
 		b = append(b, ':')
 		b = append(b, m.value...)
+	}
+	if b == nil {
+		return ""
 	}
 	b[0] = '{'
 	return string(append(b, '}'))

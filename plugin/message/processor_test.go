@@ -209,14 +209,19 @@ func TestProcessor_WhatReadersDisagreeOn(t *testing.T) {
 	t.Parallel()
 	p := processor(t, "")
 	for item, want := range map[string]string{
-		`{"message":{"id":"m","text":"a\ud83d\ude4f\ud83d"}}`:  `{"text":"a🙏�"}`,
-		"{\"message\":{\"id\":\"m\",\"text\":\"a\xffb\"}}":     `{"text":"a�b"}`,
-		`{"message":{"id":"m","text":"first","text":"last"}}`:  `{"text":"last"}`,
-		`{"message":{"id":"m","n\u0065w":1,"new":2}}`:          `{"extra":{"message":{"new":2}}}`,
-		`{"message":{"id":"m","new":{"a":1,"a":[2.50]}}}`:      `{"extra":{"message":{"new":{"a":[2.50]}}}}`,
-		`{"message":{"id":"first"},"message":{"id":"m"}}`:      `{}`,
-		`{"\ud800":"\udfff\ud800","message":{"id":"m"}}`:       `{"extra":{"�":"��"}}`,
-		`{"message":{"id":"m","\"quoted\"\n":"\"quoted\"\n"}}`: `{"extra":{"message":{"\"quoted\"\n":"\"quoted\"\n"}}}`,
+		`{"message":{"id":"m","text":"a\ud83d\ude4f\ud83d"}}`:                                `{"text":"a🙏�"}`,
+		"{\"message\":{\"id\":\"m\",\"text\":\"a\xffb\"}}":                                   `{"text":"a�b"}`,
+		`{"message":{"id":"m","text":"first","text":"last"}}`:                                `{"text":"last"}`,
+		`{"message":{"id":"m","n\u0065w":1,"new":2}}`:                                        `{"extra":{"message":{"new":2}}}`,
+		`{"message":{"id":"m","new":{"a":1,"a":[2.50]}}}`:                                    `{"extra":{"message":{"new":{"a":[2.50]}}}}`,
+		`{"message":{"id":"m","text":["first"],"text":"last"}}`:                              `{"text":"last"}`,
+		`{"message":{"id":"m","text":"first","text":["last"]}}`:                              `{"extra":{"message":{"text":["last"]}}}`,
+		`{"message":{"id":"m","new":1,"new":null}}`:                                          `{}`,
+		`{"message":{"id":"m","contact":{"new":1},"contact":{"name":"C"}},"new":1,"new":[]}`: `{}`,
+		`{"message":{"id":"m","location":{"lat":1,"lon":2,"new":1},"location":"here"}}`:      `{"extra":{"message":{"location":"here"}}}`,
+		`{"message":{"id":"first"},"message":{"id":"m"}}`:                                    `{}`,
+		`{"\ud800":"\udfff\ud800","message":{"id":"m"}}`:                                     `{"extra":{"�":"��"}}`,
+		`{"message":{"id":"m","\"quoted\"\n":"\"quoted\"\n"}}`:                               `{"extra":{"message":{"\"quoted\"\n":"\"quoted\"\n"}}}`,
 	} {
 		message := flat(t, p, item, fromChat)
 		maps.DeleteFunc(message, func(key string, _ any) bool { return !slices.Contains([]string{"text", "extra"}, key) })

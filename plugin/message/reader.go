@@ -77,6 +77,7 @@ func (r *reader) text(f field, key string, v *gjson.Result, left *leftover) erro
 		return left.add(key, v)
 	}
 	r.doc[f] = textOf(v, r.odd)
+	left.forget(key)
 	return nil
 }
 
@@ -90,6 +91,7 @@ func (r *reader) integer(f field, key string, v *gjson.Result, left *leftover) e
 	if n > 0 {
 		r.doc.setInt(f, n)
 	}
+	left.forget(key)
 	return nil
 }
 

@@ -50,7 +50,7 @@ error_handling:
 pipeline:
   processors:
     - kommo_message: {}
-    - mapping: root = this.assign({ "day": this.sent_at.slice(0, 10) })
+    - mapping: 'root = this.assign({ "day": this.sent_at.slice(0, 10) | null })'
 
 output:
   stdout: {}

@@ -31,7 +31,7 @@ func (r *reader) isTalk(root *gjson.Result) bool {
 // talkMessage reads a message of the CRM API (chats-api.md, Messages of every
 // channel).
 func (r *reader) talkMessage(root *gjson.Result) error {
-	var way, created, seconds, milliseconds, file gjson.Result
+	var way, from, to, created, seconds, milliseconds, file gjson.Result
 	err := eachMember(root, &r.left, func(key string, v *gjson.Result, left *leftover) error {
 		switch key {
 		case "id":
@@ -43,9 +43,9 @@ func (r *reader) talkMessage(root *gjson.Result) error {
 		case "message_type":
 			return r.text(messageType, key, v, left)
 		case "author":
-			return r.crmPerson(key, v, &sender)
+			from = *v
 		case "recipient":
-			return r.crmPerson(key, v, &receiver)
+			to = *v
 		case "text":
 			return r.text(text, key, v, left)
 		case "created_at":
@@ -71,6 +71,8 @@ func (r *reader) talkMessage(root *gjson.Result) error {
 		return err
 	}
 	if err := errors.Join(
+		r.crmPerson("author", &from, &sender),
+		r.crmPerson("recipient", &to, &receiver),
 		r.object("attachment", &file, &r.left, r.attachment),
 		r.time(
 			timestamp{"msec_created_at", &milliseconds, 1},
