@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redpanda-data/benthos/v4/public/schema"
+	common "github.com/redpanda-data/benthos/v4/public/schema"
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,7 +46,7 @@ func TestKommoMessage_EveryFieldIsListed(t *testing.T) {
 	m := process(t, owned(t, ""), `{}`)
 	as, ok := m.MetaGetMut("schema")
 	require.True(t, ok)
-	root, err := schema.ParseFromAny(as)
+	root, err := common.ParseFromAny(as)
 	require.NoError(t, err)
 	fields := []string{"extra"} // which the metadata's schema has no type for
 	for _, child := range root.Children {
@@ -73,7 +73,9 @@ func TestKommoMessage_EveryFieldIsListed(t *testing.T) {
 	page, err := os.ReadFile("../docs/schema.md")
 	require.NoError(t, err)
 	for _, field := range fields {
-		assert.True(t, strings.Contains(string(page), "`"+field+"`"), "docs/schema.md lacks %s", field)
+		if !strings.Contains(string(page), "`"+field+"`") {
+			t.Errorf("docs/schema.md lacks %s", field)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func whole(v *gjson.Result) (int64, bool) {
 }
 
 func digits(s string) (int64, bool) {
-	if len(s) == 0 || len(s) > 18 {
+	if s == "" || len(s) > 18 {
 		return 0, false
 	}
 	var n int64

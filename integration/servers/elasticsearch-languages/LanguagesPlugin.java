@@ -39,7 +39,7 @@ public class LanguagesPlugin extends Plugin implements AnalysisPlugin {
 
     @Override
     public Map<String, AnalysisProvider<CharFilterFactory>> getCharFilters() {
-        return Map.of("pattern_replace", (index, environment, name, settings) -> new PatternReplace(name, settings));
+        return Map.of("pattern_replace", AnalysisPlugin.requiresAnalysisSettings((index, environment, name, settings) -> new PatternReplace(name, settings)));
     }
 
     private static AnalysisProvider<AnalyzerProvider<? extends Analyzer>> named(Supplier<Analyzer> create) {
