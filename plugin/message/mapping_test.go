@@ -4,6 +4,7 @@ package message_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"strconv"
 	"testing"
@@ -33,6 +34,23 @@ func TestMapping_SameDocumentsOfTheSandbox(t *testing.T) {
 	p, m := processor(t, ""), mapping(t)
 	for _, item := range corpus(t) {
 		sameAsMapping(t, p, m, item, fromChat)
+	}
+}
+
+// Every odd value in every place, so that none is left to chance.
+func TestMapping_SameDocumentsOfEveryOddValue(t *testing.T) {
+	t.Parallel()
+	p, m := processor(t, ""), mapping(t)
+	for _, place := range []string{
+		`{"timestamp":%s}`, `{"msec_timestamp":%s,"timestamp":1700000000}`, `{"sender":%s}`, `{"sender":{"id":%s}}`, `{"receiver":%s}`,
+		`{"receiver":{"name":%s}}`, `{"receiver":{"new":%s}}`, `{"message":%s}`, `{"message":{"id":%s}}`, `{"message":{"text":%s}}`,
+		`{"message":{"file_size":%s}}`, `{"message":{"location":%s}}`, `{"message":{"location":{"lat":%s,"lon":1}}}`,
+		`{"message":{"location":{"lat":1,"lon":%s,"new":2}}}`, `{"message":{"location":{"lat":1,"lon":2,"new":%s}}}`,
+		`{"message":{"contact":%s}}`, `{"message":{"contact":{"phone":%s}}}`, `{"message":{"new":%s}}`, `{"new":%s}`,
+	} {
+		for _, value := range spelled {
+			sameAsMapping(t, p, m, fmt.Sprintf(place, value), fromChat)
+		}
 	}
 }
 
