@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -68,13 +70,19 @@ func flat(t T, p *service.OwnedProcessor, item string, meta metadata) map[string
 	t.Helper()
 	m, err := process(t, p, newMessage(item, meta))
 	require.NoError(t, err)
+	content, err := m.AsBytes()
+	require.NoError(t, err)
+	require.NotRegexp(t, surrogate, string(content), "some readers refuse half a pair, so there is none that is escaped")
 	return body(t, m)
 }
+
+var surrogate = regexp.MustCompile(`(^|[^\\])(\\\\)*\\u[dD][89a-fA-F]`)
 
 func body(t T, m *service.Message) map[string]any {
 	t.Helper()
 	content, err := m.AsBytes()
 	require.NoError(t, err)
+	require.True(t, utf8.Valid(content), "bytes that are not UTF-8")
 	return object(t, string(content))
 }
 
