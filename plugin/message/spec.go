@@ -31,9 +31,10 @@ A body that is no item fails: one that is not a JSON object, and one that this p
 
 The rest of the metadata stays, but for what `+"`personal_data: false`"+` takes away.
 `).
-		Field(service.NewBoolField(fieldPersonalData).
-			Description("Whether to keep what names or reaches a person. `false` leaves out names, phone numbers, e-mail addresses, avatars, the ids of people on the integration's side, contact cards and `extra`, whose content nobody knows; and from the metadata all keys that begin with `kommo_sender_` or `kommo_receiver_` but for `…_id`, `…_type` and `…_user_id`, since outputs may write metadata as headers. Ids of the APIs, the text and the media's URL and file name stay, and what people wrote can still name them.").
-			Default(true)).
+		Field(service.NewAnyField(fieldPersonalData).
+			Description("`true` or `false`: whether to keep what names or reaches a person. `false` leaves out names, phone numbers, e-mail addresses, avatars, the ids of people on the integration's side, contact cards and `extra`, whose content nobody knows; and from the metadata all keys that begin with `kommo_sender_` or `kommo_receiver_` but for `…_id`, `…_type` and `…_user_id`, since outputs may write metadata as headers. Ids of the APIs, the text and the media's URL and file name stay, and what people wrote can still name them.").
+			Default(true).
+			LintRule(lintPersonalData)).
 		Example(
 			"Flat messages, and one field of one's own",
 			"A `mapping` behind the processor adds what is missing.",
