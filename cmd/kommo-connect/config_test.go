@@ -229,13 +229,14 @@ func TestConfig_WithoutPersonalData(t *testing.T) {
 	s := start(t, with.env, "run", serviceConfig)
 	s.waitFor(t, func() bool { return s.stdout.count("\n") == 120 }, "the 120 messages of both chats")
 	s.interrupt(t)
+	printed := s.stdout.String()
 	for _, chat := range with.chats {
 		for _, raw := range with.kommo.Messages(chat) {
 			var item sandbox.Item
 			require.NoError(t, json.Unmarshal(raw, &item))
 			for _, personal := range []string{item.Sender.Name, item.Sender.Phone, item.Sender.Email, item.Sender.Avatar} {
-				if personal != "" {
-					assert.False(t, strings.Contains(s.stdout.String(), personal))
+				if personal != "" && strings.Contains(printed, personal) {
+					t.Errorf("%q was printed", personal)
 				}
 			}
 		}
