@@ -91,16 +91,19 @@ func (w *workload) prepare(ctx context.Context) error {
 }
 
 // engine is the second half of the floor: the engine moves as many messages,
-// ready-made, in batches of the same size, to the same output.
-func (w *workload) engine() (job, error) {
-	stream, err := build(fmt.Sprintf(quiet+`
+// ready-made, in batches of the same size, to the same output. It can pass them
+// through a processor.
+func (w *workload) engine(processor string) func() (job, error) {
+	return func() (job, error) {
+		stream, err := build(fmt.Sprintf(quiet+`
 input: { bench_ready: { batches: %d } }
-output: { drop: {} }
-`, len(w.chats)), nil)
-	if err != nil {
-		return nil, err
+%soutput: { drop: {} }
+`, len(w.chats), processing(processor)), nil)
+		if err != nil {
+			return nil, err
+		}
+		return stream.Run, nil
 	}
-	return stream.Run, nil
 }
 
 // readyMade is the batch that the input bench_ready gives, over and over.

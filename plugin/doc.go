@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package plugin registers all components of Redpanda Connect that this module has.
+//
 // Import it for its side effect in a build of Redpanda Connect or Benthos:
 //
 //	import _ "github.com/kommo-connect/kommo-connect/plugin"
@@ -9,6 +10,7 @@
 //
 //	chathistory   input kommo_chat_history: the messages of a channel's chats, through the Chats API
 //	chatlist      input kommo_chats: which chats there are and which have changed, through the CRM API
+//	message       processor kommo_message: an item of an input to a flat, documented message
 //
 // All depend on benthos and not on Redpanda Connect. The folder sandbox is both APIs
 // as a server, for tests of pipelines.

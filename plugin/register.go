@@ -6,4 +6,5 @@ package plugin
 import (
 	_ "github.com/kommo-connect/kommo-connect/plugin/chathistory"
 	_ "github.com/kommo-connect/kommo-connect/plugin/chatlist"
+	_ "github.com/kommo-connect/kommo-connect/plugin/message"
 )
