@@ -329,10 +329,10 @@ func TestDecodeEvents(t *testing.T) {
 		`"value_after":[{"message":{"id":"d5a4677e","origin":"com.wazzup24.wz","talk_id":1109}}],"value_before":[]}`
 	page, err := DecodeEvents([]byte(`{"_embedded":{"events":[` + recorded + `,
 		{"id":2,"value_after":[{"note":{}},{"message":{"id":"a","talk_id":"7"}},{"message":{"id":"b","origin":"waba"}}]},
-		{"id":3,"value_after":{"message":{"id":"c"}}}, {"id":4,"type":"lead_added","value_after":[]}, {"id":5,"value_after":[{"message":"x"}],"created_at":"9"}, null]}}`))
+		{"id":3,"value_after":{"message":{"id":"c"}}}, {"id":6}, {"id":4,"type":"lead_added","value_after":[]}, {"id":5,"value_after":[{"message":"x"}],"created_at":"9"}, null]}}`))
 	require.NoError(t, err)
-	assert.Equal(t, 6, page.Rows)
-	require.Len(t, page.Events, 7)
+	assert.Equal(t, 7, page.Rows)
+	require.Len(t, page.Events, 8)
 	assert.Equal(t, Event{
 		Raw: []byte(recorded), Object: true, ID: "01h2t1", Type: IncomingMessage, EntityType: "lead", EntityID: "17", CreatedAt: 1_687_000_000,
 		MessageID: "d5a4677e", TalkID: "1109", Origin: "com.wazzup24.wz",
@@ -341,8 +341,8 @@ func TestDecodeEvents(t *testing.T) {
 	for _, e := range page.Events[1:] {
 		got = append(got, fmt.Sprint(e.ID, "|", e.MessageID, "|", e.TalkID, "|", e.Origin, "|", e.CreatedAt))
 	}
-	assert.Equal(t, []string{"2|a|7||0", "2|b||waba|0", "3|c|||0", "4||||0", "5||||9", "||||0"}, got)
-	assert.Equal(t, Event{Raw: []byte("null")}, page.Events[6])
+	assert.Equal(t, []string{"2|a|7||0", "2|b||waba|0", "3|c|||0", "6||||0", "4||||0", "5||||9", "||||0"}, got)
+	assert.Equal(t, Event{Raw: []byte("null")}, page.Events[7])
 }
 
 // Whatever comes is read or refused, whole entries only.

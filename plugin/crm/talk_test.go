@@ -120,7 +120,7 @@ func TestClient_Talk(t *testing.T) {
 func TestDecodeTalk(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
-		`{"talk_id":7,"chat_id":"c"}`: "", ` {"id":"7"} `: "", `{"talk_id":0}`: "want a talk_id", `{"title":"private"}`: "want a talk_id", `[]`: "not a JSON object", `{"talk_id":7`: "breaks off", "": "breaks off",
+		`{"talk_id":7,"chat_id":"c"}`: "", "\n{\"id\":\"7\"}\n": "", `{"talk_id":0}`: "want a talk_id", `{"title":"private"}`: "want a talk_id", `[]`: "not a JSON object", `{"talk_id":7`: "breaks off", "": "breaks off",
 	} {
 		e, err := DecodeTalk([]byte(body))
 		if want == "" {

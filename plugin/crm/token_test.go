@@ -78,16 +78,16 @@ func TestTokenFile_IsReadAgain(t *testing.T) {
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v", f, f, f), "three")
 }
 
-// rotating is an API that takes one token, which grant changes.
+// rotating is an API that takes one token, which changes.
 type rotating struct {
-	accepted atomic.Value
+	accepted atomic.Pointer[string]
 	requests atomic.Int32
 	refused  func() // on the way
 }
 
 func (r *rotating) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.requests.Add(1)
-	if req.Header.Get("Authorization") != "Bearer "+r.accepted.Load().(string) {
+	if req.Header.Get("Authorization") != "Bearer "+*r.accepted.Load() {
 		if r.refused != nil {
 			r.refused()
 		}
@@ -102,7 +102,8 @@ func TestClient_TakesANewToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	write(t, path, "one")
 	api := &rotating{}
-	api.accepted.Store("one")
+	accept := func(token string) { api.accepted.Store(&token) }
+	accept("one")
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	tokens, err := NewTokenFile(path)
@@ -114,18 +115,18 @@ func TestClient_TakesANewToken(t *testing.T) {
 		return err
 	}
 	require.NoError(t, ask())
-	api.accepted.Store("two")
+	accept("two")
 	write(t, path, "two")
 	require.NoError(t, ask(), "the next request has the new one")
 	assert.Equal(t, int32(2), api.requests.Load())
 
 	// The token is replaced while the request with the old one is under way.
-	api.accepted.Store("three")
+	accept("three")
 	api.refused = sync.OnceFunc(func() { write(t, path, "three") })
 	require.NoError(t, ask())
 	assert.Equal(t, int32(4), api.requests.Load())
 
-	api.accepted.Store("four")
+	accept("four")
 	err = ask()
 	require.ErrorContains(t, err, "access_token has expired, was revoked")
 	assert.Equal(t, int32(5), api.requests.Load(), "the same token is not sent twice")

@@ -58,7 +58,9 @@ func (s *Server) appendTalk(talk int, items []json.RawMessage, announced func(ta
 		item.came = announced(item.talkFacts)
 		latest = max(latest, item.came)
 		c.insert(item)
-		s.account.addEvent(event{id: item.id, outgoing: item.outgoing, at: item.came, talk: talk})
+		if item.id != "" { // an event is of a message
+			s.account.addEvent(event{id: item.id, outgoing: item.outgoing, at: item.came, talk: talk})
+		}
 	}
 	s.account.mu.Unlock()
 	if len(items) > 0 {

@@ -40,21 +40,21 @@ func (c *conversation) at(p int) int64 {
 	if p < c.base.messages {
 		return c.base.at(p)
 	}
-	return c.items[p-c.base.messages].talkFacts.at
+	return c.items[p-c.base.messages].at
 }
 
 func (c *conversation) id(p int) string {
 	if p < c.base.messages {
 		return c.base.id(p)
 	}
-	return c.items[p-c.base.messages].talkFacts.id
+	return c.items[p-c.base.messages].id
 }
 
 func (c *conversation) outgoing(p int) bool {
 	if p < c.base.messages {
 		return c.base.outgoing(p)
 	}
-	return c.items[p-c.base.messages].talkFacts.outgoing
+	return c.items[p-c.base.messages].outgoing
 }
 
 func (c *conversation) arrived(p int) int64 {

@@ -113,8 +113,8 @@ func TestEvents_LateOnesComeWithTime(t *testing.T) {
 	assert.Equal(t, "a", talkPage(t, s, ""))
 	now = noon.Add(time.Minute)
 	assert.Equal(t, "a", announced(t, s, ""))
-	require.NoError(t, s.AppendTalkAt(7, noon.Add(-time.Hour), TalkText("b", noon, "x")))
-	assert.Equal(t, "a,b", announced(t, s, ""), "it stands where its time belongs")
+	require.NoError(t, s.AppendTalkAt(7, noon.Add(-time.Hour), TalkText("b", noon, "x"), json.RawMessage("null")))
+	assert.Equal(t, "a,b", announced(t, s, ""), "it stands where its time belongs, and what is no message has none")
 }
 
 func TestEvents_OfOwnChats(t *testing.T) {

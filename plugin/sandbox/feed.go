@@ -24,7 +24,7 @@ type event struct {
 // Caller holds mu.
 func (a *account) addEvent(e event) {
 	if n := a.base.total(); n > 0 {
-		e.at = max(e.at, floorDiv(a.base.at(n-1), 1000))
+		e.at = max(e.at, seconds(a.base.at(n-1)))
 	}
 	place := sort.Search(len(a.events), func(i int) bool { return a.events[i].at > e.at })
 	a.events = slices.Insert(a.events, place, e)
@@ -44,7 +44,7 @@ func (s *Server) announce(chat string, items ...json.RawMessage) {
 	}
 }
 
-// addOwn leaves out what has no id: an event is of a message.
+// addOwn leaves out what has no id, as AppendTalk does.
 func (a *account) addOwn(chat string, raw json.RawMessage, at func(talkFacts) int64) {
 	if f := readFacts(ofOwnChannel(chat, raw)); f.id != "" {
 		a.addEvent(event{id: f.id, outgoing: f.outgoing, at: at(f), chat: chat})
@@ -98,7 +98,7 @@ func (f feed) at(p int) int64 {
 	if n := base.total(); p >= n {
 		return f.account.events[p-n].at
 	}
-	return floorDiv(base.at(p), 1000)
+	return seconds(base.at(p))
 }
 
 func (f feed) id(p int) string     { return f.event(p).id }
@@ -159,7 +159,7 @@ func appendULID(dst []byte, e event) []byte {
 	h.Write(binary.LittleEndian.AppendUint64([]byte(e.chat), uint64(e.talk))) //nolint:gosec // not negative
 	var sum [16]byte
 	h.Sum(sum[:0])
-	at := uint64(max(e.at, 0)) * 1000 //nolint:gosec // not negative
+	at := uint64(max(e.at, 0)) * 1000
 	hi, lo := at<<16|uint64(binary.BigEndian.Uint16(sum[:2])), binary.BigEndian.Uint64(sum[2:10])
 	for shift := 125; shift >= 0; shift -= 5 {
 		var v uint64

@@ -126,7 +126,7 @@ func restamp(item json.RawMessage, name, id string, stamp Stamp, by time.Duratio
 		case Stamp1970:
 			return 0
 		case StampMsecSeconds:
-			return floorDiv(ms, 1000)
+			return seconds(ms)
 		case StampMsecMicroseconds:
 			return ms * 1000
 		case StampMsecNegative:

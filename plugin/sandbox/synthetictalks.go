@@ -26,7 +26,7 @@ func (s syntheticTalks) total() int { return s.talks * s.messages }
 func (s syntheticTalks) has(talk int) bool { return talk >= 1 && talk <= s.talks }
 
 func (s syntheticTalks) talk(id int) Talk {
-	at := func(m int) int64 { return floorDiv(s.at(m*s.talks+id-1), 1000) }
+	at := func(m int) int64 { return seconds(s.at(m*s.talks + id - 1)) }
 	origins := []string{"waba", "instagram_business", "telegram", "facebook"}
 	return Talk{
 		ID: id, ChatID: syntheticTalkChat(id), ContactID: 20_000_000 + id, EntityID: 30_000_000 + id, EntityType: "lead",
@@ -63,7 +63,7 @@ type syntheticTalk struct {
 
 func (s syntheticTalk) msec(m int) int64 { return s.all.at(m*s.all.talks + s.talk - 1) }
 
-func (s syntheticTalk) at(m int) int64 { return floorDiv(s.msec(m), 1000) }
+func (s syntheticTalk) at(m int) int64 { return seconds(s.msec(m)) }
 
 func (s syntheticTalk) id(m int) string { return SyntheticTalkMessageID(s.talk, m) }
 
@@ -92,7 +92,7 @@ func (s syntheticTalk) appendItem(dst []byte, m int) []byte {
 		dst = append(dst, syntheticTalkIncoming...)
 	}
 	dst = append(dst, `,"created_at":`...)
-	dst = strconv.AppendInt(dst, floorDiv(ms, 1000), 10)
+	dst = strconv.AppendInt(dst, seconds(ms), 10)
 	dst = append(dst, `,"msec_created_at":`...)
 	dst = strconv.AppendInt(dst, ms, 10)
 	dst = append(dst, `,"text":"Message `...)
@@ -120,9 +120,9 @@ const (
 // other talks are made. Listing the talks themselves takes memory for all of them.
 func (s *Server) SyntheticTalks(talks, messages int, start time.Time, step time.Duration) error {
 	switch {
-	case talks < 0 || talks > 1<<31-1:
+	case talks < 0 || talks >= 1<<31:
 		return fmt.Errorf("talks: want 0..%d, got %d", 1<<31-1, talks)
-	case messages < 0 || messages > 1<<31-1:
+	case messages < 0 || messages >= 1<<31:
 		return fmt.Errorf("messages of a talk: want 0..%d, got %d", 1<<31-1, messages)
 	case step < 0:
 		return fmt.Errorf("step: want 0 or more, got %s", step)

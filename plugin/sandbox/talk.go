@@ -77,9 +77,9 @@ func (s *Server) Talks() []Talk {
 	s.talks.mu.Lock()
 	defer s.talks.mu.Unlock()
 	s.talks.sort()
-	talks := make([]Talk, len(s.talks.sorted))
-	for i, t := range s.talks.sorted {
-		talks[i] = t.Talk
+	talks := make([]Talk, 0, len(s.talks.sorted))
+	for _, t := range s.talks.sorted {
+		talks = append(talks, t.Talk)
 	}
 	if s.talks.base.talks == 0 {
 		return talks

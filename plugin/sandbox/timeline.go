@@ -46,7 +46,7 @@ func readStretch(q crmQuery, more ...string) stretch {
 			s.err = fmt.Errorf(format, args...)
 		}
 	}
-	known := append(more, "page", "limit", parameterFrom, parameterTo)
+	known := slices.Concat([]string{"page", "limit", parameterFrom, parameterTo}, more)
 	for name, values := range q.values {
 		switch {
 		case !slices.Contains(known, name):
@@ -55,7 +55,7 @@ func readStretch(q crmQuery, more ...string) stretch {
 			fail("%s: it is there twice", name)
 		}
 	}
-	seconds := func(name string) (int64, bool) {
+	moment := func(name string) (int64, bool) {
 		if !q.values.Has(name) {
 			return 0, false
 		}
@@ -65,8 +65,8 @@ func readStretch(q crmQuery, more ...string) stretch {
 		}
 		return n, true
 	}
-	s.from, _ = seconds(parameterFrom)
-	if s.to, s.hasTo = seconds(parameterTo); s.hasTo && s.to < s.from {
+	s.from, _ = moment(parameterFrom)
+	if s.to, s.hasTo = moment(parameterTo); s.hasTo && s.to < s.from {
 		fail("%s: it is before the other end", parameterTo)
 	}
 	return s
