@@ -17,6 +17,8 @@ type timeline interface {
 	outgoing(position int) bool
 	// arrived is when the server had it, in unix s.
 	arrived(position int) int64
+	// settled returns a position below which everything arrived before a time.
+	settled(time int64) int
 	appendItem(dst []byte, position int) []byte
 }
 
@@ -63,6 +65,9 @@ func (c *conversation) arrived(p int) int64 {
 	}
 	return c.items[p-c.base.messages].came
 }
+
+// settled knows nothing: a late message may be anywhere.
+func (c *conversation) settled(int64) int { return 0 }
 
 func (c *conversation) appendItem(dst []byte, p int) []byte {
 	if p < c.base.messages {

@@ -93,7 +93,9 @@ func TestEvents_Quirks(t *testing.T) {
 		"oldest first":   {Fault{Kind: FaultOldestFirst}, "", "0,1,2,3,4,5"},
 		"lag":            {Fault{Kind: FaultLate, Lag: 90 * time.Second}, "", "3,2,1,0"},
 		"lag of some":    {Fault{Kind: FaultLate, Lag: time.Hour, Messages: []string{"4"}}, "", "5,3,2,1,0"},
+		"lag of others":  {Fault{Kind: FaultLate, Lag: 150 * time.Second, Every: 2}, "", "4,2,1,0"},
 		"hidden":         {Fault{Kind: FaultHideItems, Messages: []string{"4"}}, "limit=2", "5"},
+		"lag, on pages":  {Fault{Kind: FaultLate, Lag: 150 * time.Second, Every: 2}, "limit=2&page=2", "1,0"},
 		"filter ignored": {Fault{Kind: FaultFilterIgnored}, filter("from", noon), "5,4,3,2,1,0"},
 		"of the talk":    {Fault{Kind: FaultLate, Endpoint: EndpointTalkMessages}, "", "5,4,3,2,1,0"},
 	} {

@@ -104,6 +104,10 @@ func (f feed) at(p int) int64 {
 func (f feed) id(p int) string     { return f.event(p).id }
 func (f feed) outgoing(p int) bool { return f.event(p).outgoing }
 func (f feed) arrived(p int) int64 { return f.at(p) }
+func (f feed) settled(time int64) int {
+	return sort.Search(f.len(), func(p int) bool { return f.at(p) >= time })
+}
+
 func (f feed) talk(e event) (t Talk) {
 	switch listed := f.talks.byID[e.talk]; {
 	case e.chat != "":

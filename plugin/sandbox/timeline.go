@@ -78,11 +78,11 @@ func (s stretch) request(endpoint Endpoint) Request {
 }
 
 // cut is the part of a timeline that a request walks through, with the faults of a
-// view: a range of positions, or where these are not enough a list of them.
+// view: a range of positions, and behind it a list of some more.
 type cut struct {
 	timeline
 	low, high int
-	listed    []int // nil: the range
+	listed    []int
 	backwards bool
 }
 
@@ -100,17 +100,26 @@ func (s stretch) cut(t timeline, v *view, now int64) cut {
 			c.high = max(c.low, sort.Search(c.high, func(p int) bool { return t.at(p) > s.to+shift }))
 		}
 	}
-	if len(v.late) == 0 && !v.noOrder && (s.types == nil || slices.Contains(s.types, eventIncoming) && slices.Contains(s.types, eventOutgoing)) {
-		return c
+	// Up to here everything is listed, and in its place.
+	plain := c.high
+	if v.noOrder || s.types != nil && !(slices.Contains(s.types, eventIncoming) && slices.Contains(s.types, eventOutgoing)) {
+		plain = c.low
 	}
-	c.listed = make([]int, 0, c.high-c.low)
-	for p := c.low; p < c.high; p++ {
+	for _, late := range v.late {
+		settled := 0
+		if late.lag > 0 {
+			settled = t.settled(now - int64(late.lag/time.Second))
+		}
+		plain = max(c.low, min(plain, settled))
+	}
+	for p := plain; p < c.high; p++ {
 		if v.holdsBack(p, func() string { return t.id(p) }, t.arrived(p), now) ||
 			s.types != nil && !slices.Contains(s.types, eventType(t.outgoing(p))) {
 			continue
 		}
 		c.listed = append(c.listed, p)
 	}
+	c.high = plain
 	if v.noOrder {
 		c.backwards = false
 		slices.SortStableFunc(c.listed, func(a, b int) int { return compareHashes(t.id(a), t.id(b)) })
@@ -133,20 +142,15 @@ func compareHashes(a, b string) int {
 	return 0
 }
 
-func (c *cut) len() int {
-	if c.listed != nil {
-		return len(c.listed)
-	}
-	return c.high - c.low
-}
+func (c *cut) len() int { return c.high - c.low + len(c.listed) }
 
 // position returns the place in the timeline of the k-th that is served.
 func (c *cut) position(k int) int {
 	if c.backwards {
 		k = c.len() - 1 - k
 	}
-	if c.listed != nil {
-		return c.listed[k]
+	if n := c.high - c.low; k >= n {
+		return c.listed[k-n]
 	}
 	return c.low + k
 }
