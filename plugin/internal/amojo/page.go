@@ -6,7 +6,8 @@ import (
 	"bytes"
 	"fmt"
 	"time"
-	"unsafe"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/jsonscan"
 )
 
 // MaxItems is the most items that a page may have. The API gives no more than
@@ -79,11 +80,8 @@ type Party struct {
 //
 // The Page keeps body, which must not be changed afterwards.
 func DecodePage(body []byte) (Page, error) {
-	// The same memory as body, which nobody may change anyway: a copy would cost a
-	// tenth of what the input costs, and hold each page in memory twice.
 	size := len(body)
-	body = bytes.TrimPrefix(body, []byte("\ufeff"))
-	s := scanner{b: body, s: unsafe.String(unsafe.SliceData(body), len(body))} //nolint:gosec // see above
+	s := scanner{Scanner: jsonscan.New(bytes.TrimPrefix(body, []byte("\ufeff")))}
 	items, end := s.page()
 	if end < 0 {
 		return Page{}, fmt.Errorf("decoding a page of %d bytes: %w", size, s.err())

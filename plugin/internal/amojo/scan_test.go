@@ -23,6 +23,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/internal/testkit"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/jsonscan"
 )
 
 // members is what encoding/json makes of an object: exact keys, the last of
@@ -220,7 +221,7 @@ func TestDecodePage_Fields(t *testing.T) {
 
 func TestDecodePage_Depth(t *testing.T) {
 	for _, open := range []string{`[`, `{"a":`} {
-		for _, n := range []int{maxDepth - 4, maxDepth - 3, maxDepth - 2, maxDepth - 1, maxDepth, maxDepth + 1} {
+		for _, n := range []int{jsonscan.MaxDepth - 4, jsonscan.MaxDepth - 3, jsonscan.MaxDepth - 2, jsonscan.MaxDepth - 1, jsonscan.MaxDepth, jsonscan.MaxDepth + 1} {
 			value := strings.Repeat(open, n) + "1" + strings.Repeat(map[string]string{`[`: `]`, `{"a":`: `}`}[open], n)
 			for _, body := range []string{
 				`{"x":` + value + `}`, `{"messages":[` + value + `]}`, `{"messages":[{"x":` + value + `}]}`,

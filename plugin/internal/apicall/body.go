@@ -84,6 +84,7 @@ func newStatusError(host, urlField string, resp *http.Response, received time.Ti
 	e.Body = ownWords(fields)
 	e.ErrorType = code(string(fields.ErrorType))
 	e.TraceID = traceID(string(fields.TraceID))
+	e.InvalidScope = fields.invalidScope()
 	e.RetryAfter = max(e.RetryAfter, retrySeconds(string(fields.RetryAfter)))
 	return e
 }
@@ -106,9 +107,8 @@ func isHTML(header http.Header, body []byte) bool {
 	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
 }
 
-// errorFields are those of a JSON body of which something is told. Only these are
-// looked at, error_description and what RFC 9457 has not: prose may repeat whatever
-// was sent, a token or a message's text too. Seen by clients of the Chats API:
+// errorFields are those of a JSON body of which something is told. Prose is not: it may
+// repeat whatever was sent, a token or a message's text too. Seen by clients of the Chats API:
 // error_code, error_type, trace_id (chats-api.md, The history call); retry_after is
 // the vendor's addition to RFC 9457.
 type errorFields struct {
@@ -116,6 +116,23 @@ type errorFields struct {
 	ErrorType  scalar `json:"error_type"`
 	TraceID    scalar `json:"trace_id"`
 	RetryAfter scalar `json:"retry_after"`
+
+	// Looked through for known words, and told of nothing else.
+	Title       scalar `json:"title"`
+	Detail      scalar `json:"detail"`
+	Hint        scalar `json:"hint"`
+	Description scalar `json:"error_description"`
+}
+
+// invalidScope looks in every field that may have the words: which one does is not
+// documented.
+func (f errorFields) invalidScope() bool {
+	for _, s := range []scalar{f.Title, f.Detail, f.Hint, f.Description, f.ErrorType} {
+		if strings.Contains(strings.ReplaceAll(strings.ToLower(string(s)), "_", " "), "invalid scope") {
+			return true
+		}
+	}
+	return false
 }
 
 func ownFields(body []byte) (f errorFields) {

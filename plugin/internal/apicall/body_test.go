@@ -64,3 +64,21 @@ func TestOwnWords(t *testing.T) {
 		assert.Equal(t, want, got, body)
 	}
 }
+
+func TestInvalidScope(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"title":"Forbidden","status":403,"detail":"Invalid scope"}`: true,
+		`{"title":"Invalid scope","status":403}`:                      true,
+		`{"hint":"The token has an invalid scope."}`:                  true,
+		`{"error_type":"INVALID_SCOPE"}`:                              true,
+		`{"error_code":403,"error_description":"Invalid Scope"}`:      true,
+		`{"title":"Forbidden","detail":"no right","scope":"x"}`:       false,
+		`{"text":"invalid scope"}`:                                    false,
+		`Invalid scope`:                                               false,
+		``:                                                            false,
+	} {
+		fields := ownFields([]byte(body))
+		assert.Equal(t, want, fields.invalidScope(), body)
+		assert.NotContains(t, strings.ToLower(ownWords(fields)), "invalid scope", "prose is not told")
+	}
+}

@@ -40,6 +40,10 @@ type StatusError struct {
 	HTML    bool // the body is an HTML page, so something before the API answered
 	Foreign bool // the body is neither empty nor JSON, HTML included: the same
 
+	// InvalidScope is whether the title or the detail of a JSON body says so (chats-api.md,
+	// "Messages of every channel", row 403): the token lacks a scope.
+	InvalidScope bool
+
 	// TraceID is the field trace_id of a JSON body, for which the vendor's support
 	// asks (chats-api.md, row 500); "" without one.
 	TraceID string

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
@@ -50,19 +51,23 @@ type Config struct {
 	// a host, perhaps a path, nothing else. Required.
 	URL string
 
-	// Token is the bearer token. Required. It is in no error.
+	// Token is the bearer token, without Bearer. It is in no error. Required without
+	// Tokens.
 	Token string
+
+	// Tokens gives the bearer token of each request instead, as a [TokenFile] does.
+	Tokens TokenSource
 
 	// Call sends the requests. nil means one with apicall's defaults, which limits
 	// nothing.
 	Call *apicall.Caller
 }
 
-// Client lists chats. It is safe for concurrent use; make it with [NewClient].
+// Client lists chats and reads talks. It is safe for concurrent use; make it with [NewClient].
 type Client struct {
-	call      *apicall.Caller
-	base      *url.URL
-	authorize func(http.Header) // hides the token from %v
+	call   *apicall.Caller
+	base   *url.URL
+	tokens TokenSource
 }
 
 // NewClient checks conf and returns a Client. An error names the configuration
@@ -73,21 +78,15 @@ func NewClient(conf Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case conf.Token == "":
-		return nil, errors.New("access_token: it is empty: want a token of an integration in this account")
-	case strings.ContainsFunc(conf.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		return nil, errors.New("access_token: it has a space or another character that no token has: want the token alone, without Bearer")
+	if conf.Tokens == nil {
+		if conf.Tokens, err = NewToken(conf.Token); err != nil {
+			return nil, err
+		}
 	}
 	if conf.Call == nil {
 		conf.Call = apicall.New(apicall.Config{URLField: "api_url"})
 	}
-	header := []string{"Bearer " + conf.Token}
-	return &Client{
-		call:      conf.Call,
-		base:      base,
-		authorize: func(h http.Header) { h["Authorization"] = header },
-	}, nil
+	return &Client{call: conf.Call, base: base, tokens: conf.Tokens}, nil
 }
 
 // Host is the account's host, in lower case, with its port if the URL has one.
@@ -110,35 +109,71 @@ func (c *Client) List(ctx context.Context, from Source, page, limit int) (Page, 
 	case limit < 1 || limit > MaxLimit:
 		return Page{}, fmt.Errorf("listing %s: limit: want 1..%d, got %d", from, MaxLimit, limit)
 	}
-	target := c.base.JoinPath(path)
-	target.RawQuery = "limit=" + strconv.Itoa(limit) + "&page=" + strconv.Itoa(page)
-
 	var got Page
-	err := c.call.Get(ctx,
-		func(ctx context.Context) (*http.Request, error) {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
-			if err != nil {
-				return nil, err
-			}
-			req.Header.Set("Accept", "application/hal+json, application/json")
-			req.Header.Set("User-Agent", userAgent)
-			c.authorize(req.Header)
-			return req, nil
+	err := c.get(ctx, call{doing: "listing " + string(from), page: page, contacts: from == ContactChats},
+		path, "limit="+strconv.Itoa(limit)+"&page="+strconv.Itoa(page),
+		func() { got = Page{} },
+		func(body []byte) (err error) {
+			got, err = DecodePage(body, embedded)
+			return err
 		},
-		func(resp *apicall.Response) (err error) {
-			got = Page{}
-			if resp.Status != http.StatusNoContent {
-				if got, err = DecodePage(resp.Body, embedded); err != nil {
-					return err
-				}
-			}
-			if got.Date, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
-				got.Date = resp.Received
-			}
-			return nil
-		})
+		func(date time.Time) { got.Date = date })
 	if err != nil {
-		return Page{}, explain(ctx, from, page, err)
+		return Page{}, err
 	}
 	return got, nil
+}
+
+// get makes one call. For each attempt that is answered it calls reset, and then, unless
+// it is a 204, decode with the body, and date with the server's time.
+func (c *Client) get(ctx context.Context, of call, path, query string, reset func(), decode func(body []byte) error, date func(time.Time)) error {
+	target := c.base.JoinPath(path)
+	target.RawQuery = query
+	used := ""
+	ask := func() error {
+		return c.call.Get(ctx,
+			func(ctx context.Context) (*http.Request, error) {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+				if err != nil {
+					return nil, err
+				}
+				if used, err = c.tokens.Token(); err != nil {
+					return nil, err
+				}
+				req.Header.Set("Accept", "application/hal+json, application/json")
+				req.Header.Set("User-Agent", userAgent)
+				req.Header["Authorization"] = []string{"Bearer " + used}
+				return req, nil
+			},
+			func(resp *apicall.Response) error {
+				reset()
+				if resp.Status != http.StatusNoContent {
+					if err := decode(resp.Body); err != nil {
+						return err
+					}
+				}
+				at, err := http.ParseTime(resp.Header.Get("Date"))
+				if err != nil {
+					at = resp.Received
+				}
+				date(at)
+				return nil
+			})
+	}
+	err := ask()
+	var tokenErr error
+	if status, ok := errors.AsType[*apicall.StatusError](err); ok && status.Status == http.StatusUnauthorized {
+		// The token may have been replaced between the request and its refusal.
+		token, again := c.tokens.Token()
+		if again == nil && token != used {
+			err = ask()
+		}
+		if file, ok := c.tokens.(*TokenFile); ok {
+			tokenErr = file.Err()
+		}
+	}
+	if err != nil {
+		return of.explain(ctx, err, tokenErr)
+	}
+	return nil
 }

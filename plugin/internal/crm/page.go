@@ -5,12 +5,8 @@ package crm
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 )
 
 const (
@@ -92,131 +88,24 @@ type row struct {
 // Keys match exactly, and of equal keys the last one counts. A byte order mark at
 // the begin is skipped, as RFC 8259, 8.1, allows.
 func DecodePage(body []byte, embedded string) (Page, error) {
-	broken := func(what string) (Page, error) {
-		return Page{}, fmt.Errorf("decoding a page of %d bytes: %s: %w", len(body), what, apicall.ErrBrokenBody)
-	}
-	text := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	switch {
-	case len(text) == 0:
-		return broken("it is empty")
-	case !json.Valid(text), text[0] != '{' && string(text) != "null":
-		return broken("it is not a JSON object, or breaks off")
-	}
-	var page Page
-	lists := member(text, "_embedded")
-	// A PHP server writes an empty object as [].
-	if !emptyArray(lists) {
-		if len(lists) == 0 || lists[0] != '{' {
-			return broken("want an object _embedded")
+	var rows [][]byte
+	d := hal{list: embedded, reset: func() { rows = rows[:0] }}
+	d.entry = func(start, depth int) int {
+		end := d.Value(start, depth)
+		if end >= 0 {
+			rows = append(rows, d.Raw(start, end))
 		}
-		list := member(lists, embedded)
-		if len(list) == 0 || list[0] != '[' && string(list) != "null" {
-			return broken("want an array _embedded." + embedded)
-		}
-		entries, ok := rows(list)
-		if !ok {
-			return Page{}, fmt.Errorf("decoding a page of %d bytes: it has more than %d rows, and no more than %d were asked for: check api_url and proxy_url: %w",
-				len(body), MaxRows, MaxLimit, apicall.ErrTooLarge)
-		}
-		page.Entries = entries
+		return end
 	}
-	// Links that are not as expected are none; the lister asks again behind a
-	// full page anyway.
-	href := member(member(member(text, "_links"), "next"), "href")
-	page.More = len(href) > len(`""`) && href[0] == '"'
-	return page, nil
-}
-
-// member returns the value of an object's last member of this name, without a
-// copy; nil without one, and of anything but an object. text is valid JSON without
-// space around it.
-func member(text []byte, name string) (value []byte) {
-	if len(text) == 0 || text[0] != '{' {
-		return nil
+	if err := d.read(body); err != nil {
+		return Page{}, err
 	}
-	for i := next(text, 1); text[i] != '}'; i = next(text, i) {
-		key := text[i:end(text, i)]
-		i = next(text, i+len(key))
-		found := text[i:end(text, i)]
-		i += len(found)
-		if isKey(key, name) {
-			value = found
-		}
-	}
-	return value
-}
-
-func isKey(quoted []byte, name string) bool {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1:len(quoted)-1]) == name
-	}
-	var key string
-	return json.Unmarshal(quoted, &key) == nil && key == name
-}
-
-// rows returns the entries of an array, or false if there are too many. list is as
-// the text of member.
-func rows(list []byte) (entries []Entry, ok bool) {
-	if list[0] != '[' {
-		return nil, true
-	}
-	for i := next(list, 1); list[i] != ']'; i = next(list, i) {
-		if len(entries) == MaxRows {
-			return nil, false
-		}
-		raw := list[i:end(list, i)]
-		i += len(raw)
+	page := Page{More: d.next.Is}
+	for _, raw := range rows {
 		// A copy: one row may be kept for long after its page.
-		entries = append(entries, newEntry(bytes.Clone(raw)))
+		page.Entries = append(page.Entries, newEntry(bytes.Clone(raw)))
 	}
-	return entries, true
-}
-
-// next returns where the next key, value or closing bracket begins, in valid JSON.
-func next(text []byte, i int) int {
-	for {
-		switch text[i] {
-		case ' ', '\t', '\n', '\r', ',', ':':
-			i++
-		default:
-			return i
-		}
-	}
-}
-
-// end returns the index after the value that begins at i, in valid JSON.
-func end(text []byte, i int) int {
-	for depth := 0; i < len(text); {
-		switch text[i] {
-		case '"':
-			for i++; text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
-			i++
-		case '{', '[':
-			depth++
-			i++
-		case '}', ']':
-			depth--
-			i++
-		case ',', ':', ' ', '\t', '\n', '\r':
-			i++
-		default:
-			for i < len(text) && strings.IndexByte(",}] \t\n\r", text[i]) < 0 {
-				i++
-			}
-		}
-		if depth == 0 {
-			return i
-		}
-	}
-	return i
-}
-
-func emptyArray(raw []byte) bool {
-	return len(raw) >= 2 && raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+	return page, nil
 }
 
 func newEntry(raw []byte) Entry {

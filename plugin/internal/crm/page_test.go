@@ -79,19 +79,6 @@ func TestDecodePage_Lists(t *testing.T) {
 	}
 }
 
-// member against encoding/json, which keeps the last of equal keys too.
-func TestMember(t *testing.T) {
-	t.Parallel()
-	for _, text := range []string{
-		`{}`, `{ }`, `{"a":1}`, `{"b":1}`, `{"a":1,"a":[2]}`, ` {"a" : "x}\\\"" , "b" : {"a":3} } `, `{"b":[1,"]",{"a":2}],"a":null}`, `{"\u0061":true}`,
-		`{"a\"":1,"a":-1.5e3}`, `{"":0,"a":{}}`, `{"x":"\\","a":"\\"}`, `[{"a":1}]`, `"a"`, `5`, `null`,
-	} {
-		var all map[string]json.RawMessage
-		_ = json.Unmarshal([]byte(text), &all)
-		assert.Equal(t, string(all["a"]), string(member(bytes.TrimSpace([]byte(text)), "a")), text)
-	}
-}
-
 func TestDecodePage_More(t *testing.T) {
 	t.Parallel()
 	for links, want := range map[string]bool{
