@@ -28,6 +28,10 @@ const (
 	// best with short ones.
 	stockChats    = 20
 	stockMessages = 98
+
+	flatten = "kommo_message: {}"
+	// flattenInBloblang is the mapping that the processor is tested against.
+	flattenInBloblang = `mapping: 'from "plugin/message/testdata/mapping.blobl"'`
 )
 
 // cpu measures the CPU time of a message, of this process alone: the sandbox
@@ -41,7 +45,7 @@ func cpu(ctx context.Context) ([]row, error) {
 	}
 	defer w.stop()
 
-	var input, get, engine, stock []time.Duration // CPU time of a message
+	var input, mapped, get, engine, processor, mapping, stock []time.Duration // CPU time of a message
 	for range cpuRounds {
 		for _, m := range []struct {
 			prepare  func() (job, error)
@@ -49,8 +53,11 @@ func cpu(ctx context.Context) ([]row, error) {
 			costs    *[]time.Duration
 		}{
 			{w.input, cpuChats * cpuMessages, &input},
+			{w.mapped, cpuChats * cpuMessages, &mapped},
 			{w.get, cpuChats * cpuMessages, &get},
-			{w.engine, cpuChats * cpuMessages, &engine},
+			{w.engine(""), cpuChats * cpuMessages, &engine},
+			{w.engine(flatten), cpuChats * cpuMessages, &processor},
+			{w.engine(flattenInBloblang), cpuChats * cpuMessages, &mapping},
 			{w.stock, stockChats * stockMessages, &stock},
 		} {
 			do, err := m.prepare()
@@ -68,6 +75,8 @@ func cpu(ctx context.Context) ([]row, error) {
 	floor := make([]time.Duration, cpuRounds)
 	for i := range floor {
 		floor[i] = get[i] + engine[i]
+		processor[i] -= engine[i]
+		mapping[i] -= engine[i]
 	}
 	return []row{
 		{
@@ -77,6 +86,14 @@ func cpu(ctx context.Context) ([]row, error) {
 		{
 			figure: "CPU of a message: of stock components", measured: micros(input), reference: micros(stock),
 			ratio: medianRatio(input, stock), target: target{atMost: 0.1},
+		},
+		{
+			figure: "CPU of a message, with kommo_message: of without", measured: micros(mapped), reference: micros(input),
+			ratio: medianRatio(mapped, input), target: target{atMost: 3},
+		},
+		{
+			figure: "CPU of kommo_message: of the same in Bloblang", measured: micros(processor), reference: micros(mapping),
+			ratio: medianRatio(processor, mapping), target: target{atMost: 0.167},
 		},
 	}, nil
 }
@@ -154,6 +171,15 @@ func (w *workload) stop() { _ = w.server.end() }
 // input is what is measured: kommo_chat_history into drop.
 func (w *workload) input() (job, error) {
 	stream, err := build(pipeline{url: w.url, chats: w.chats, fields: "requests_per_second: 0"}.yaml(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Run, nil
+}
+
+// mapped is the input with what users have behind it.
+func (w *workload) mapped() (job, error) {
+	stream, err := build(pipeline{url: w.url, chats: w.chats, fields: "requests_per_second: 0", processor: flatten}.yaml(), nil)
 	if err != nil {
 		return nil, err
 	}

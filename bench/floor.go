@@ -4,6 +4,9 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,19 +15,13 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
-	"github.com/kommo-connect/kommo-connect/plugin/amojo"
-	"github.com/kommo-connect/kommo-connect/plugin/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
 // get is the first half of the floor: the requests that the input makes, signed,
 // one after the other, and the answers thrown away.
 func (w *workload) get() (job, error) {
-	transport, err := apicall.NewTransport("", nil)
-	if err != nil {
-		return nil, err
-	}
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: &http.Transport{}}
 	return func(ctx context.Context) error {
 		defer client.CloseIdleConnections()
 		for _, chat := range w.chats {
@@ -50,7 +47,9 @@ func getPage(ctx context.Context, client *http.Client, url, path string, offset 
 	req.Header.Set("Date", date)
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Content-MD5", noBody)
-	req.Header.Set("X-Signature", amojo.Sign(sandbox.DemoSecret, http.MethodGet, noBody, "application/json", date, path))
+	mac := hmac.New(sha1.New, []byte(sandbox.DemoSecret))
+	fmt.Fprint(mac, http.MethodGet+"\n"+noBody+"\napplication/json\n"+date+"\n"+path)
+	req.Header.Set("X-Signature", hex.EncodeToString(mac.Sum(nil)))
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
@@ -92,16 +91,19 @@ func (w *workload) prepare(ctx context.Context) error {
 }
 
 // engine is the second half of the floor: the engine moves as many messages,
-// ready-made, in batches of the same size, to the same output.
-func (w *workload) engine() (job, error) {
-	stream, err := build(fmt.Sprintf(quiet+`
+// ready-made, in batches of the same size, to the same output. It can pass them
+// through a processor.
+func (w *workload) engine(processor string) func() (job, error) {
+	return func() (job, error) {
+		stream, err := build(fmt.Sprintf(quiet+`
 input: { bench_ready: { batches: %d } }
-output: { drop: {} }
-`, len(w.chats)), nil)
-	if err != nil {
-		return nil, err
+%soutput: { drop: {} }
+`, len(w.chats), processing(processor)), nil)
+		if err != nil {
+			return nil, err
+		}
+		return stream.Run, nil
 	}
-	return stream.Run, nil
 }
 
 // readyMade is the batch that the input bench_ready gives, over and over.

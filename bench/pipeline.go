@@ -23,6 +23,8 @@ type pipeline struct {
 	chats  []string
 	fields string // of the input, a line each
 	output string // YAML on one line; "" for drop
+
+	processor string // YAML on one line; "" for none
 }
 
 // quiet is the part of a configuration that all pipelines here share.
@@ -47,12 +49,21 @@ input:
 	for _, id := range p.chats {
 		b.WriteString("      - " + id + "\n")
 	}
+	b.WriteString(processing(p.processor))
 	output := p.output
 	if output == "" {
 		output = "drop: {}"
 	}
 	b.WriteString("output: { " + output + " }\n")
 	return b.String()
+}
+
+// processing is the part of a configuration that has a processor.
+func processing(processor string) string {
+	if processor == "" {
+		return ""
+	}
+	return "pipeline: { threads: 1, processors: [ { " + processor + " } ] }\n"
 }
 
 // build makes a stream of a configuration. env replaces the environment.

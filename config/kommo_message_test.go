@@ -3,105 +3,26 @@
 package config_test
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/redpanda-data/benthos/v4/public/bloblang"
+	common "github.com/redpanda-data/benthos/v4/public/schema"
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/xeipuuv/gojsonschema"
 	"gopkg.in/yaml.v3"
 	"pgregory.net/rapid"
 
-	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
+	_ "github.com/kommo-connect/kommo-connect/plugin/message"
 )
 
-const fullItem = `{
-	"timestamp": 1700000000,
-	"msec_timestamp": 1700000000123,
-	"sender": {"id": "s", "name": "Sender", "client_id": "s-client", "avatar": "https://s", "phone": "+1", "email": "s@x"},
-	"receiver": {"id": "r", "name": "Receiver", "client_id": "r-client", "avatar": "https://r", "phone": "+2", "email": "r@x"},
-	"message": {
-		"id": "m", "client_id": "m-client", "type": "picture", "text": "Hello",
-		"media": "https://m", "thumbnail": "https://t", "file_name": "m.jpg", "file_size": 5, "media_group_id": "g",
-		"location": {"lon": 2.5, "lat": 1.5}, "contact": {"name": "Contact", "phone": "+3"}
-	}
-}`
-
-const fullMessage = `{
-	"schema_version": 1, "scope_id": "scope", "chat_id": "chat", "direction": "outgoing",
-	"message_id": "m", "message_client_id": "m-client", "type": "picture", "text": "Hello",
-	"sent_at": "2023-11-14T22:13:20.123Z", "sent_at_ms": 1700000000123,
-	"sender_id": "s", "sender_name": "Sender", "sender_client_id": "s-client", "sender_avatar": "https://s",
-	"sender_phone": "+1", "sender_email": "s@x",
-	"receiver_id": "r", "receiver_name": "Receiver", "receiver_client_id": "r-client", "receiver_avatar": "https://r",
-	"receiver_phone": "+2", "receiver_email": "r@x",
-	"media_url": "https://m", "media_thumbnail_url": "https://t", "media_file_name": "m.jpg", "media_file_size": 5,
-	"media_group_id": "g", "location": {"lat": 1.5, "lon": 2.5}, "contact_name": "Contact", "contact_phone": "+3"
-}`
-
-// A key that the item lacks, or has as null or as an empty string, takes away its own keys of the message and no other.
-func TestKommoMessage_EveryMissingField(t *testing.T) {
-	mapping := load(t, "kommo_message.blobl")
-	tests := map[string]map[string]any{ // path in the item → what changes in the message; nil: the key goes
-		"timestamp":              {},
-		"msec_timestamp":         {"sent_at": "2023-11-14T22:13:20.000Z", "sent_at_ms": 1700000000000.0},
-		"sender":                 {"sender_id": nil, "sender_name": nil, "sender_client_id": nil, "sender_avatar": nil, "sender_phone": nil, "sender_email": nil},
-		"receiver":               {"direction": "incoming", "receiver_id": nil, "receiver_name": nil, "receiver_client_id": nil, "receiver_avatar": nil, "receiver_phone": nil, "receiver_email": nil},
-		"message.client_id":      {"message_client_id": nil},
-		"message.type":           {"type": nil},
-		"message.text":           {"text": nil},
-		"message.media":          {"media_url": nil},
-		"message.thumbnail":      {"media_thumbnail_url": nil},
-		"message.file_name":      {"media_file_name": nil},
-		"message.file_size":      {"media_file_size": nil},
-		"message.media_group_id": {"media_group_id": nil},
-		"message.location":       {"location": nil},
-		"message.contact":        {"contact_name": nil, "contact_phone": nil},
-		"message.contact.name":   {"contact_name": nil},
-		"message.contact.phone":  {"contact_phone": nil},
-		"message.id":             {"message_id": "sha256:"},
-	}
-	for _, person := range []string{"sender", "receiver"} {
-		for _, key := range []string{"id", "name", "client_id", "avatar", "phone", "email"} {
-			tests[person+"."+key] = map[string]any{person + "_" + key: nil}
-		}
-	}
-	require.Equal(t, document(t, fullMessage), apply(t, mapping, document(t, fullItem)))
-	for path, changes := range tests {
-		for name, change := range map[string]func(map[string]any, string){
-			"missing": func(parent map[string]any, key string) { delete(parent, key) },
-			"null":    func(parent map[string]any, key string) { parent[key] = nil },
-			"empty":   func(parent map[string]any, key string) { parent[key] = "" },
-		} {
-			t.Run(path+" "+name, func(t *testing.T) {
-				item := document(t, fullItem)
-				parent, keys := item, strings.Split(path, ".")
-				for _, key := range keys[:len(keys)-1] {
-					member, ok := parent[key].(map[string]any)
-					require.True(t, ok, path)
-					parent = member
-				}
-				change(parent, keys[len(keys)-1])
-
-				want := document(t, fullMessage)
-				maps.Copy(want, changes)
-				maps.DeleteFunc(want, func(_ string, value any) bool { return value == nil })
-				got := apply(t, mapping, item)
-				if want["message_id"] == "sha256:" {
-					require.Regexp(t, "^sha256:[0-9a-f]{64}$", got["message_id"])
-					want["message_id"] = got["message_id"]
-				}
-				require.Equal(t, want, got)
-			})
-		}
-	}
-}
-
-// The messages that the mapping's own tests expect fit the schema.
+// The messages that the processor's test cases expect fit the schema.
 func TestKommoMessage_TestCasesFitTheSchema(t *testing.T) {
 	content, err := os.ReadFile("kommo_message_test.yaml")
 	require.NoError(t, err)
@@ -119,79 +40,81 @@ func TestKommoMessage_TestCasesFitTheSchema(t *testing.T) {
 	}
 }
 
-// Whatever an item holds, the mapping gives a message that fits the schema, and names in `extra` what it had no place for.
-func TestKommoMessage_FitsTheSchema(t *testing.T) {
-	mapping, schema := load(t, "kommo_message.blobl"), loadSchema(t)
-	impersonal := load(t, "kommo_message_impersonal.blobl")
-	rapid.Check(t, func(t *rapid.T) {
-		item := anyItem().Draw(t, "item")
-		message := apply(t, mapping, item)
-		requireFits(t, schema, message, "message")
-		if item["new"] != nil {
-			require.Contains(t, message["extra"], "new")
-		}
+// Every field of the processor's is in all that lists them: what one of them lacks is
+// lost there without a word.
+func TestKommoMessage_EveryFieldIsListed(t *testing.T) {
+	m := process(t, owned(t, ""), `{}`)
+	as, ok := m.MetaGetMut("schema")
+	require.True(t, ok)
+	root, err := common.ParseFromAny(as)
+	require.NoError(t, err)
+	fields := []string{"extra"} // which the metadata's schema has no type for
+	for _, child := range root.Children {
+		fields = append(fields, child.Name)
+	}
+	slices.Sort(fields)
 
-		without := apply(t, impersonal, item)
-		requireFits(t, schema, without, "message without personal fields")
-		for key := range without {
-			require.NotRegexp(t, "name|phone|email|avatar|contact|extra|sender_client|receiver_client", strings.TrimSuffix(key, "media_file_name"))
+	var jsonSchema struct {
+		Properties map[string]any `json:"properties"`
+	}
+	var template struct {
+		Template struct {
+			Mappings struct {
+				Properties map[string]any `json:"properties"`
+			} `json:"mappings"`
+		} `json:"template"`
+	}
+	read(t, "kommo_message.schema.json", &jsonSchema)
+	read(t, "kommo_message.template.json", &template)
+	assert.Equal(t, fields, slices.Sorted(maps.Keys(jsonSchema.Properties)), "kommo_message.schema.json")
+	delete(template.Template.Mappings.Properties, "@timestamp") // which the examples add
+	assert.Equal(t, fields, slices.Sorted(maps.Keys(template.Template.Mappings.Properties)), "kommo_message.template.json")
+
+	page, err := os.ReadFile("../docs/schema.md")
+	require.NoError(t, err)
+	for _, field := range fields {
+		if !strings.Contains(string(page), "`"+field+"`") {
+			t.Errorf("docs/schema.md lacks %s", field)
 		}
-	})
+	}
 }
 
-// anyItem draws items with documented and new keys, and with values of the documented and of any other kind.
-func anyItem() *rapid.Generator[map[string]any] {
-	scalar := rapid.OneOf(
-		rapid.Just[any](nil), rapid.Just[any](""), rapid.Just[any]("20480"), rapid.Just[any](1700000000123), rapid.Just[any](1e300),
-		rapid.Map(rapid.String(), func(v string) any { return v }), rapid.Map(rapid.Int64(), func(v int64) any { return v }),
-		rapid.Map(rapid.Float64Range(-200, 200), func(v float64) any { return v }), rapid.Map(rapid.Bool(), func(v bool) any { return v }),
-	)
-	value := rapid.OneOf(scalar, rapid.Just[any](map[string]any{}), rapid.Just[any]([]any{}),
-		rapid.Map(rapid.SliceOfN(scalar, 1, 2), func(v []any) any { return v }),
-		rapid.Map(scalar, func(v any) any { return map[string]any{"id": v, "lat": v, "x": v} }))
-	object := func(members map[string]*rapid.Generator[any]) *rapid.Generator[any] {
-		return rapid.Custom(func(t *rapid.T) any {
-			if rapid.IntRange(0, 9).Draw(t, "odd") == 0 {
-				return value.Draw(t, "value")
-			}
-			object := map[string]any{}
-			for key, member := range members {
-				if rapid.Bool().Draw(t, "has "+key) {
-					object[key] = member.Draw(t, key)
-				}
-			}
-			return object
-		})
-	}
-	person := object(map[string]*rapid.Generator[any]{
-		"id": value, "name": value, "client_id": value, "avatar": value, "phone": value, "email": value, "new": value,
-	})
-	members := map[string]*rapid.Generator[any]{
-		"timestamp": value, "msec_timestamp": value, "new": rapid.Just[any]("something"), "sender": person, "receiver": person,
-		"message": object(map[string]*rapid.Generator[any]{
-			"id": value, "client_id": value, "type": value, "text": value, "media": value, "thumbnail": value, "file_name": value,
-			"file_size": value, "media_group_id": value, "new": value,
-			"location": object(map[string]*rapid.Generator[any]{"lat": value, "lon": value, "new": value}),
-			"contact":  object(map[string]*rapid.Generator[any]{"name": value, "phone": value, "new": value}),
-		}),
-	}
-	return rapid.Custom(func(t *rapid.T) map[string]any {
-		item := map[string]any{}
-		for key, member := range members {
-			if rapid.Bool().Draw(t, "has "+key) {
-				item[key] = member.Draw(t, key)
-			}
-		}
-		return item
-	})
-}
-
-func load(t require.TestingT, path string) *bloblang.Executor {
+func read(t *testing.T, path string, into any) {
+	t.Helper()
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	mapping, err := bloblang.Parse(string(content))
-	require.NoError(t, err)
-	return mapping
+	require.NoError(t, json.Unmarshal(content, into), path)
+}
+
+// Whatever an item holds, the processor gives a message that fits the schema.
+func TestKommoMessage_FitsTheSchema(t *testing.T) {
+	with, without, schema := owned(t, ""), owned(t, "personal_data: false"), loadSchema(t)
+	rapid.Check(t, func(t *rapid.T) {
+		content, err := json.Marshal(anyItem().Draw(t, "item"))
+		require.NoError(t, err)
+		for _, p := range []*service.OwnedProcessor{with, without} {
+			message, err := process(t, p, string(content)).AsStructured()
+			require.NoError(t, err)
+			requireFits(t, schema, message, "message")
+		}
+	})
+}
+
+// anyItem draws objects that have keys of both APIs' items, with values of every kind.
+func anyItem() *rapid.Generator[map[string]any] {
+	scalar := rapid.OneOf(
+		rapid.SampledFrom([]any{nil, "", "20480", 1700000000123, 1700000000, 1e300, true, "incoming", "internal", "bot", map[string]any{}, []any{}}),
+		rapid.Map(rapid.String(), func(v string) any { return v }), rapid.Map(rapid.Int64(), func(v int64) any { return v }),
+		rapid.Map(rapid.Float64Range(-200, 200), func(v float64) any { return v }),
+	)
+	keys := rapid.SampledFrom(strings.Fields(`timestamp msec_timestamp sender receiver message id name client_id avatar phone email type text media
+		thumbnail file_name file_size media_group_id location contact lat lon chat_id message_type author recipient created_at delivery_status attachment
+		link avatar_url user_id new`))
+	value := scalar
+	for range 3 {
+		value = rapid.OneOf(value, rapid.Map(rapid.MapOfN(keys, value, 0, 12), func(v map[string]any) any { return v }))
+	}
+	return rapid.MapOfN(keys, value, 0, 12)
 }
 
 func loadSchema(t require.TestingT) *gojsonschema.Schema {
@@ -208,22 +131,25 @@ func requireFits(t require.TestingT, schema *gojsonschema.Schema, message any, n
 	require.Empty(t, result.Errors(), name)
 }
 
-// apply runs the mapping over an item as the input hands it on.
-func apply(t require.TestingT, mapping *bloblang.Executor, item map[string]any) map[string]any {
-	content, err := json.Marshal(item)
+// owned returns the processor as a pipeline has it, with some of its fields.
+func owned(t *testing.T, fields string) *service.OwnedProcessor {
+	t.Helper()
+	spec := service.NewConfigSpec().Field(service.NewProcessorField("of"))
+	conf, err := spec.ParseYAML("of: { kommo_message: {"+fields+"} }", nil)
 	require.NoError(t, err)
-	message := service.NewMessage(content)
-	message.MetaSetMut("kommo_scope_id", "scope")
-	message.MetaSetMut("kommo_chat_id", "chat")
-	mapped, err := message.BloblangQuery(mapping)
+	p, err := conf.FieldProcessor("of")
 	require.NoError(t, err)
-	content, err = mapped.AsBytes()
-	require.NoError(t, err)
-	return document(t, string(content))
+	return p
 }
 
-func document(t require.TestingT, content string) map[string]any {
-	var document map[string]any
-	require.NoError(t, json.Unmarshal([]byte(content), &document))
-	return document
+// process runs the processor over an item.
+func process(t interface {
+	require.TestingT
+	Context() context.Context
+}, p *service.OwnedProcessor, item string,
+) *service.Message {
+	batch, err := p.Process(t.Context(), service.NewMessage([]byte(item)))
+	require.NoError(t, err)
+	require.NoError(t, batch[0].GetError())
+	return batch[0]
 }

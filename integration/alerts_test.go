@@ -67,7 +67,7 @@ var recorded = map[string]struct {
 		env:    map[string]string{"KOMMO_OUTPUT": "reject", "KOMMO_OUTPUT_CONFIG": "no"},
 		alerts: []string{"KommoNoAcknowledgement"},
 	},
-	"a-mapping-fails": {env: map[string]string{"KOMMO_MAPPING": "root = this.nothing.uppercase()"}, alerts: []string{"KommoNoAcknowledgement"}},
+	"a-mapping-fails": {set: []string{"pipeline.processors.-.mapping=root = this.nothing.uppercase()"}, alerts: []string{"KommoNoAcknowledgement"}},
 	"no-checkpoints": {
 		sandbox: []string{"--grow", "5/s"}, env: map[string]string{"KOMMO_CHECKPOINT_CONFIG": "directory: /nowhere/at/all"},
 		alerts: []string{"KommoCheckpointErrors"},

@@ -47,11 +47,11 @@ func TestKafka_TenThousandMessagesArriveOnceAndInOrder(t *testing.T) {
 	require.Len(t, consume(t, kafka, topic), 10_000, "after a second run with the same checkpoints")
 }
 
-func TestKafka_ImpersonalMappingSendsNoPersonalField(t *testing.T) {
+func TestKafka_NoPersonalData(t *testing.T) {
 	api := startSandbox(t, "--demo")
 	kafka := startKafka(t)
 	startPipeline(t, "examples/kafka/pipeline.yaml", readFrom(t, api).with(env{
-		"KAFKA_BROKERS": kafka.Address, "KOMMO_MAPPING": "config/kommo_message_impersonal.blobl",
+		"KAFKA_BROKERS": kafka.Address, "KOMMO_PERSONAL_DATA": "false",
 	})).wait(t, time.Minute)
 
 	records := consume(t, kafka, topic)

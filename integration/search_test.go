@@ -8,10 +8,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/kommo-connect/kommo-connect/integration/servers"
@@ -36,6 +38,13 @@ func testSearch(t *testing.T, engine *servers.Search, example, urlVariable strin
 		item("word-pt", "text", "Gostaria de cancelar as encomendas", day.Add(2*time.Minute), nil),
 		item("word-es", "text", "Quisiera devolver los zapatos", day.Add(3*time.Minute), nil),
 		item("place", "location", "", day.Add(4*time.Minute), map[string]any{"location": map[string]any{"lon": -46.63, "lat": -23.55}}),
+		item("file", "file", "", day.Add(5*time.Minute), map[string]any{"media": "https://cdn.example/1", "file_name": "big_box-2.JPG"}),
+		item("card", "contact", "", day.Add(6*time.Minute), map[string]any{"contact": map[string]any{"name": "Анна Петрова", "phone": "+1 (555) 010-0142"}}),
+	}, "chat-two-sides": {
+		party("asked", day, map[string]any{"sender": map[string]any{"id": "client-2", "name": "Мария Волкова"}}),
+		party("answered", day.Add(time.Minute), map[string]any{
+			"sender": map[string]any{"id": "desk"}, "receiver": map[string]any{"id": "client-2", "name": "Мария Волкова"},
+		}),
 	}}))
 	e := readFrom(t, api).with(env{urlVariable: engine.URL})
 	total := count(api.messages(t))
@@ -71,6 +80,30 @@ func testSearch(t *testing.T, engine *servers.Search, example, urlVariable strin
 		}}}))
 	})
 
+	t.Run("people, files and numbers are found as one would look for them", func(t *testing.T) {
+		match := func(field, text string) map[string]any { return map[string]any{"match": map[string]any{field: text}} }
+		for name, tc := range map[string]struct {
+			query map[string]any
+			ids   []string
+		}{
+			"a client's conversation":        {map[string]any{"term": map[string]any{"customer_id": "client-2"}}, []string{"asked", "answered"}},
+			"a name in another case":         {match("customer_name.ru", "Марии Волковой"), []string{"asked", "answered"}},
+			"a contact's name, another case": {match("contact_name.ru", "Анной"), []string{"card"}},
+			"a word of a file's name":        {match("media_file_name", "box"), []string{"file"}},
+			"a file's kind":                  {match("media_file_name", "jpg"), []string{"file"}},
+			"a number with +":                {match("contact_phone", "+15550100142"), []string{"card"}},
+			"a number without +":             {map[string]any{"term": map[string]any{"contact_phone": "15550100142"}}, []string{"card"}},
+			"a number as it is written":      {map[string]any{"term": map[string]any{"contact_phone": "+1 (555) 010-0142"}}, []string{"card"}},
+			"a message with a file":          {map[string]any{"exists": map[string]any{"field": "media_url"}}, []string{"file"}},
+		} {
+			in := map[string]any{"bool": map[string]any{
+				"must":   tc.query,
+				"filter": map[string]any{"terms": map[string]any{"chat_id": []string{"chat-words", "chat-two-sides"}}},
+			}}
+			assert.ElementsMatch(t, tc.ids, search(t, engine, in), name)
+		}
+	})
+
 	t.Run("a document has its message's id and nothing of extra is indexed", func(t *testing.T) {
 		var hit struct {
 			Source map[string]any `json:"_source"`
@@ -81,6 +114,13 @@ func testSearch(t *testing.T, engine *servers.Search, example, urlVariable strin
 		require.NotEmpty(t, search(t, engine, map[string]any{"term": map[string]any{"chat_id": "chat-words"}}))
 		require.Empty(t, search(t, engine, map[string]any{"exists": map[string]any{"field": "extra.*"}}))
 	})
+}
+
+// party is a message of these parties.
+func party(id string, at time.Time, parties map[string]any) map[string]any {
+	message := item(id, "text", "Hello", at, nil)
+	maps.Copy(message, parties)
+	return message
 }
 
 // documents returns how many documents the index has.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/internal/testkit"
+	_ "github.com/kommo-connect/kommo-connect/plugin"
 )
 
 func TestMain(m *testing.M) {

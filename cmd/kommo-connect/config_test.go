@@ -184,31 +184,25 @@ func TestConfig_ServiceRunsFromTheDefaultPathAndEnvironmentAlone(t *testing.T) {
 	assert.Equal(t, 121, s.stdout.count("\n"), "nothing is read twice")
 }
 
-// A mapping that fails must not let the API's item through as it is: it has names
-// and phone numbers.
-func TestConfig_WhatAMappingFailsOnGoesNowhere(t *testing.T) {
+// What a processor fails on must not go on as it is: an item has names and phone
+// numbers.
+func TestConfig_WhatAProcessorFailsOnGoesNowhere(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct{ config, mapping string }{
-		"the service, a path":          {serviceConfig, "config/kommo_message.blobl"},
-		"the service, a mapping":       {serviceConfig, "root = this.nothing.uppercase()"},
-		"the quickstart, another file": {"examples/quickstart/pipeline.yaml", "@failing.blobl"},
+	for name, tc := range map[string]struct{ config, set, word string }{
+		"the service, mapped twice": {serviceConfig, "kommo_message.personal_data=true", "this is a flat message already"},
+		"the service, a mapping":    {serviceConfig, "mapping=root = this.nothing.uppercase()", "nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if tc.mapping[0] == '@' {
-				path := filepath.Join(t.TempDir(), tc.mapping[1:])
-				require.NoError(t, os.WriteFile(path, []byte("root = this.nothing.uppercase()"), 0o600))
-				tc.mapping = path
-			}
 			directory := t.TempDir()
 			with := newSeeded(t, 2, 60)
 			with.env["KOMMO_REQUESTS_PER_SECOND"] = "100"
 			with.env["KOMMO_CHECKPOINT_CONFIG"] = "directory: " + directory
 			with.env["KOMMO_CHECKPOINT_DIR"] = directory
-			with.env["KOMMO_MAPPING"] = tc.mapping
-			s := start(t, with.env, "run", tc.config)
+			s := start(t, with.env, "run", "--set", "pipeline.processors.-."+tc.set, tc.config)
 			s.waitFor(t, func() bool { return s.stderr.count("Rejecting ") >= 2 }, "a word of it in the log")
 			s.interrupt(t)
+			assert.Contains(t, s.stderr.String(), tc.word)
 			assert.Empty(t, s.stdout.String())
 			for _, chat := range with.chats {
 				for _, raw := range with.kommo.Messages(chat) {
@@ -223,6 +217,29 @@ func TestConfig_WhatAMappingFailsOnGoesNowhere(t *testing.T) {
 			require.NoError(t, err)
 			assert.Empty(t, left, "no checkpoint covers what was rejected")
 		})
+	}
+}
+
+// Without personal data nothing that is printed names or reaches a person.
+func TestConfig_WithoutPersonalData(t *testing.T) {
+	t.Parallel()
+	with := newSeeded(t, 2, 60)
+	with.env["KOMMO_REQUESTS_PER_SECOND"] = "100"
+	with.env["KOMMO_PERSONAL_DATA"] = "false"
+	s := start(t, with.env, "run", serviceConfig)
+	s.waitFor(t, func() bool { return s.stdout.count("\n") == 120 }, "the 120 messages of both chats")
+	s.interrupt(t)
+	printed := s.stdout.String()
+	for _, chat := range with.chats {
+		for _, raw := range with.kommo.Messages(chat) {
+			var item sandbox.Item
+			require.NoError(t, json.Unmarshal(raw, &item))
+			for _, personal := range []string{item.Sender.Name, item.Sender.Phone, item.Sender.Email, item.Sender.Avatar} {
+				if personal != "" && strings.Contains(printed, personal) {
+					t.Errorf("%q was printed", personal)
+				}
+			}
+		}
 	}
 }
 

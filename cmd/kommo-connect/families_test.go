@@ -24,7 +24,7 @@ var families = map[string]map[string][]string{
 		"inputs":      {"kommo_chat_history", "file", "http_server", "generate", "stdin"},
 		"outputs":     {"file", "http_client", "stdout", "switch", "fallback", "broker"},
 		"caches":      {"file", "memory", "multilevel"},
-		"processors":  {"mapping", "dedupe", "http"},
+		"processors":  {"kommo_message", "mapping", "dedupe", "http"},
 		"rate-limits": {"local"},
 	},
 	"prometheus.go":       {"metrics": {"prometheus"}},

@@ -5,7 +5,8 @@ package main
 import "github.com/kommo-connect/kommo-connect/plugin/sandbox"
 
 const help = `kommo-sandbox serves Kommo's Chats API from memory, with the vendor's rules:
-signature, date window, Content-Type, Content-MD5, at most 50 messages a page.
+signature, date window, Content-Type, Content-MD5, at most 50 messages a page; and
+the calls of the CRM API that read the conversations of all channels with a token.
 Write and test a pipeline against it before you have a channel of your own.
 
 Usage
@@ -31,10 +32,14 @@ Where and for whom
                         out of the process list. Default: as above
   --access-token TOKEN  of the CRM calls; or KOMMO_ACCESS_TOKEN. Default:
                         ` + sandbox.DemoAccessToken + `
+                        A JWT may do what its scopes say, until it expires. More
+                        tokens: POST /sandbox/tokens
 
 Chats (several may be combined; without any: --demo)
   --demo                four small chats: many scripts, every type of message, sparse
                         fields, and one of 120 messages
+  --account             the demo's chats as talks 1 to 4, and conversations of WhatsApp,
+                        Instagram, Telegram and Messenger as talks 5 to 16
   --seed FILE           JSON: an object of chat id to list of items, oldest first, which
                         are served byte for byte; - reads standard input
   --random chats=N,messages=N[,seed=N]
@@ -44,9 +49,14 @@ Chats (several may be combined; without any: --demo)
                         no memory. start: RFC 3339, default 2026-01-01T00:00:00Z; step
                         between two messages, default 1s. Their ids are
                         00000000-0000-4000-8000-000000000001 and so on
+  --synthetic-talks talks=N,messages=M[,start=TIME][,step=DURATION]
+                        talks 1 to N of other channels with M messages each, computed as
+                        well, events included. All go on side by side, a step between
+                        any two messages of the account
 
 While they are read
-  --grow RATE           messages that arrive, over all chats: 2/s, 90/m, 10/h
+  --grow RATE           messages that arrive, over all chats, and talks that have
+                        stored messages: 2/s, 90/m, 10/h
   --shrink RATE         messages that are deleted, anywhere
   --order ORDER         histories list by arrival (default), or by time: then a late
                         message is found where its time belongs
@@ -109,16 +119,28 @@ Faults
     past-end,past_end=STYLE        as --past-end
     next,next=STYLE                of a listing: missing, elsewhere, self, always
 
-  Which items (hide-items, stamp, big-items, no-id, no-msec; default all):
+  Of a talk's messages (endpoint=talk-messages) and the event feed (endpoint=events):
+    402  403,body=scope  401       no such plan, scope, token
+    newest-first  no-order         with oldest-first: the order, whatever is asked for
+    filter-ignored                 filter[created_at] has no effect
+    filter-off,shift=1s            it is off by that much; -1s: the other way
+    late,lag=60s                   listed only so long after it came; no lag: never. So
+                                   the feed lags, or a talk loses what was announced
+    delivery                       another delivery_status with every request
+    whole-chat                     a talk lists all talks of its chat
+
+  Which items (hide-items, stamp, big-items, no-id, no-msec, late, delivery; default all):
     messages=ID|ID, every=N, from=N, to=N     places count from the oldest, 0
 
-  Settings of all: chat=ID or chats=ID|ID (only these), endpoint=history|talks|contact-chats,
+  Settings of all: chat=ID or chats=ID|ID, talks=ID|ID (only these),
+  endpoint=history|talks|contact-chats|talk|talk-messages|events,
   after=N (let N requests pass), count=N (then be well again), probability=0.1,
   starts=10s (wait until then), lasts=4s (be well again after).
 
 Calls
   GET /v2/origin/custom/SCOPE_ID/chats/CHAT_ID/history?offset=0&limit=50    signed
   GET /api/v4/talks, GET /api/v4/contacts/chats                             bearer token
+  GET /api/v4/talks/ID, GET /api/v4/talks/ID/messages, GET /api/v4/events   bearer token
 
 Control, unsigned, with JSON bodies
   GET    /sandbox/health
@@ -129,8 +151,14 @@ Control, unsigned, with JSON bodies
   POST   /sandbox/chats/ID/messages?at=TIME  with either: their time, for --order time
   DELETE /sandbox/chats/ID/messages/MESSAGE_ID
   GET, POST /sandbox/talks                   show; add or replace, by talk_id
+  GET    /sandbox/talks/ID/messages          oldest first
+  POST   /sandbox/talks/ID/messages          append and announce: as for a chat, with ?text=Hi
+                                             also &type=outgoing; at is when it is announced
+  PUT, DELETE /sandbox/talks/ID/messages/MESSAGE_ID
+  POST   /sandbox/tokens?scopes=A,B&expires_in=24h   issue a token, a JWT
+  DELETE /sandbox/tokens                     revoke all of these
   GET, PUT, POST, DELETE /sandbox/faults     show, replace, add, clear
-  GET    /sandbox/ledger[?chat=ID]           requests by status, the peak in any one second,
+  GET    /sandbox/ledger[?chat=ID|?talk=ID]  requests by status, the peak in any one second,
                                              refused signatures with the reason
   DELETE /sandbox/ledger                     start it anew
 
@@ -140,6 +168,10 @@ Examples
 
   A million messages, 5 requests a second allowed, 200 ms away:
     kommo-sandbox --synthetic chats=1,messages=1000000 --requests-per-second 5 --latency 200ms
+
+  A whole account, of which the feed is late and one message is never listed:
+    kommo-sandbox --account --grow 1/s --fault late,endpoint=events,lag=60s,every=2 \
+      --fault late,endpoint=talk-messages,messages=ID
 
   An outage of four seconds, ten seconds from now, and a chat that never answers:
     kommo-sandbox --fault reset,starts=10s,lasts=4s --fault hang,chat=ID

@@ -21,15 +21,17 @@ type options struct {
 	config    sandbox.Config
 	seed      string
 	demo      bool
+	account   bool
 	random    crowd
 	synthetic crowd
+	talks     crowd
 	churn     sandbox.Churn
 	faults    []sandbox.Fault
 }
 
 // crowd is a number of chats to make.
 type crowd struct {
-	chats, messages int
+	chats, messages int           // chats are the talks of --synthetic-talks
 	seed            uint64        // of --random
 	start           time.Time     // of --synthetic
 	step            time.Duration // of --synthetic
@@ -46,6 +48,9 @@ func parse(args []string, env func(string) string) (options, error) {
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q: every setting is a flag", flags.Arg(0))
 	}
+	if o.account && o.talks.chats > 0 {
+		return options{}, errors.New("--synthetic-talks: its talks have the ids of those of --account: want one of the two")
+	}
 	// The environment is read last and not as a default, so that no message of the
 	// flag package can show it.
 	fromEnv := func(value *string, name string) {
@@ -56,7 +61,7 @@ func parse(args []string, env func(string) string) (options, error) {
 	fromEnv(&o.config.ScopeID, "KOMMO_SCOPE_ID")
 	fromEnv(&o.config.Secret, "KOMMO_CHANNEL_SECRET")
 	fromEnv(&o.config.AccessToken, "KOMMO_ACCESS_TOKEN")
-	if o.seed == "" && o.random.chats == 0 && o.synthetic.chats == 0 {
+	if o.seed == "" && o.random.chats == 0 && o.synthetic.chats == 0 && o.talks.chats == 0 && !o.account {
 		o.demo = true
 	}
 	return o, nil
@@ -73,6 +78,7 @@ func newFlagSet(o *options) *flag.FlagSet {
 	f.StringVar(&o.config.AccessToken, "access-token", "", "")
 
 	f.BoolVar(&o.demo, "demo", false, "")
+	f.BoolVar(&o.account, "account", false, "")
 	f.StringVar(&o.seed, "seed", "", "")
 	f.Func("random", "", func(text string) (err error) {
 		o.random, err = parseCrowd(text, "chats", "messages", "seed")
@@ -80,6 +86,10 @@ func newFlagSet(o *options) *flag.FlagSet {
 	})
 	f.Func("synthetic", "", func(text string) (err error) {
 		o.synthetic, err = parseCrowd(text, "chats", "messages", "start", "step")
+		return err
+	})
+	f.Func("synthetic-talks", "", func(text string) (err error) {
+		o.talks, err = parseCrowd(text, "talks", "messages", "start", "step")
 		return err
 	})
 
@@ -171,7 +181,7 @@ func parseCrowd(text string, names ...string) (crowd, error) {
 		}
 		var err error
 		switch name {
-		case "chats":
+		case "chats", "talks":
 			c.chats, err = count(value, 1)
 		case "messages":
 			c.messages, err = count(value, 0)

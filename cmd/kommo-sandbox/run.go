@@ -77,7 +77,14 @@ func newServer(o options) (*sandbox.Server, error) {
 		field, rest, _ := strings.Cut(err.Error(), ":")
 		return nil, fmt.Errorf("--%s:%s", strings.ReplaceAll(field, "_", "-"), rest)
 	}
-	if o.demo {
+	// Before any other talk is made.
+	if err := s.SyntheticTalks(o.talks.chats, o.talks.messages, o.talks.start, o.talks.step); err != nil {
+		return nil, fmt.Errorf("--synthetic-talks: %w", err)
+	}
+	switch {
+	case o.account:
+		s.DemoAccount() // has the demo's chats
+	case o.demo:
 		s.Demo()
 	}
 	if o.seed != "" {
@@ -173,6 +180,12 @@ func announce(o options, s *sandbox.Server, at net.Addr, stderr io.Writer) {
 			break
 		}
 		fmt.Fprintf(stderr, "  %s  %d messages\n", id, s.Len(id))
+	}
+	switch {
+	case o.talks.chats > 0:
+		fmt.Fprintf(stderr, "CRM API: talks 1 to %d with %d messages each\n", o.talks.chats, o.talks.messages)
+	case o.account:
+		fmt.Fprintf(stderr, "CRM API: %d talks of five channels: GET /sandbox/talks\n", len(s.Talks()))
 	}
 	if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
 		fmt.Fprintf(stderr, "warning: %s can be reached from other machines, and whoever reaches it controls it: /sandbox/ is unsigned\n", o.listen)

@@ -117,12 +117,32 @@ func TestRun_SeedsAndChurns(t *testing.T) {
 	assert.NotContains(t, body, sandbox.DemoChatLong, "the demo is only the default")
 }
 
+func TestRun_Talks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, path, want, said string }{
+		{"--account", "/sandbox/talks/5/messages", `"author"`, "16 talks of five channels"},
+		{"--account", "/sandbox/chats", sandbox.DemoChatLong, ""},
+		{"--synthetic-talks talks=30,messages=2", "/sandbox/talks", `"talk_id":30`, "talks 1 to 30 with 2 messages each"},
+		{"--account --fault late,endpoint=talk-messages,talks=5", "/sandbox/faults", `"talks":[5]`, ""},
+	} {
+		url, stop := start(t, strings.Fields(c.args)...)
+		code, body := get(t, url+c.path)
+		assert.Equal(t, 200, code, c.args)
+		assert.Contains(t, body, c.want, c.args)
+		exit, stderr := stop()
+		assert.Equal(t, 0, exit, stderr)
+		assert.Contains(t, stderr, c.said, c.args)
+	}
+}
+
 func TestRun_NamesTheBadFlag(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ args, want string }{
 		{"--nonsense", "nonsense"}, {"extra", "extra"}, {"--grow x", "grow"}, {"--grow 2/y", "grow"}, {"--shrink -1", "shrink"},
 		{"--fault zap", "fault"}, {"--fault 500,count=x", "fault"}, {"--synthetic chats=x", "synthetic"}, {"--synthetic colour=1", "synthetic"},
-		{"--synthetic messages=-1", "synthetic"}, {"--synthetic start=now", "synthetic"}, {"--random step=1s", "random"},
+		{"--synthetic messages=-1", "synthetic"}, {"--synthetic start=now", "synthetic"}, {"--synthetic-talks chats=1", "synthetic-talks"},
+		{"--synthetic-talks step=-1s", "--synthetic-talks:"},
+		{"--account --synthetic-talks talks=1", "--synthetic-talks:"}, {"--random step=1s", "random"},
 		{"--past-end x", "--past-end:"}, {"--burst -1", "--burst:"}, {"--latency x", "latency"}, {"--latency -1s", "--latency:"},
 		{"--scope-id x", "--scope-id:"}, {"--seed /nowhere/at/all", "--seed:"}, {"--requests-per-second x", "requests-per-second"},
 		{"--random-seed x", "random-seed"}, {"--block-after -1", "--block-after:"}, {"--burst", "burst"},

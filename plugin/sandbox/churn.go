@@ -11,11 +11,11 @@ import (
 
 // Churn is how chats change by themselves while they are read.
 type Churn struct {
-	// Grow is the number of messages a second that arrive, over all chats. Zero:
-	// none.
+	// Grow is the number of messages a second that arrive, over all chats, and the
+	// talks that are none of theirs. Zero: none.
 	Grow float64
 	// Shrink is the number of messages a second that are deleted, anywhere in any
-	// chat. Zero: none.
+	// of them. Zero: none.
 	Shrink float64
 	// Clocks are the clocks that give new messages their time, as distances from the
 	// server's, positive into the future; a random one each time. Nil: the server's.
@@ -90,34 +90,51 @@ func (c *churner) due(elapsed time.Duration) bool {
 }
 
 func (c *churner) grow() {
-	if id, ok := c.pick(); ok {
-		now := c.server.config.Now()
-		if len(c.clocks) > 0 {
-			now = now.Add(c.clocks[c.random.IntN(len(c.clocks))])
+	now := c.server.config.Now()
+	at := func() time.Time {
+		if len(c.clocks) == 0 {
+			return now
 		}
-		c.server.Append(id, randomItem(c.random, now))
+		return now.Add(c.clocks[c.random.IntN(len(c.clocks))])
+	}
+	switch chat, talk := c.pick(); {
+	case chat != "":
+		c.server.Append(chat, randomItem(c.random, at()))
+	case talk != 0:
+		// The talk is none of an own chat's, the only error there is.
+		_ = c.server.AppendTalk(talk, randomTalkMessage(c.random, "", at()).Raw())
 	}
 }
 
 func (c *churner) shrink() {
 	// A chat that is empty is passed over, but not for ever.
 	for range 16 {
-		id, ok := c.pick()
-		if !ok {
+		switch chat, talk := c.pick(); {
+		case chat == "" && talk == 0:
 			return
-		}
-		if n := c.server.Len(id); n > 0 && c.server.DeleteAt(id, c.random.IntN(n)) {
+		case chat != "":
+			if n := c.server.Len(chat); n > 0 && c.server.DeleteAt(chat, c.random.IntN(n)) {
+				return
+			}
+		case c.server.deleteTalkAt(talk, c.random.IntN):
 			return
 		}
 	}
 }
 
-func (c *churner) pick() (string, bool) {
-	c.server.mu.RLock()
-	defer c.server.mu.RUnlock()
-	order := c.server.order
-	if len(order) == 0 {
-		return "", false
+// pick returns a chat or, where chat is "", a talk; neither if there is none.
+func (c *churner) pick() (chat string, talk int) {
+	s := c.server
+	talks := s.talkIDs()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	chats := len(s.order)
+	if chats+len(talks) == 0 {
+		return "", 0
 	}
-	return order[c.random.IntN(len(order))], true
+	i := c.random.IntN(chats + len(talks))
+	if i < chats {
+		return s.order[i], 0
+	}
+	return "", talks[i-chats]
 }

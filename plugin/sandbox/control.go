@@ -13,12 +13,22 @@
 //	DELETE /sandbox/chats/{id}/messages/{message_id}   204, or 404
 //	GET    /sandbox/talks                              the talks, the latest updated first
 //	POST   /sandbox/talks                              adds or replaces a talk, or a list of them
+//	GET    /sandbox/talks/{id}/messages                the messages, oldest first
+//	POST   /sandbox/talks/{id}/messages                appends a message, or a list of them, and announces it now
+//	POST   /sandbox/talks/{id}/messages?text=...       appends a text message made here: from the client, or with
+//	                                                   type=outgoing from a user
+//	POST   /sandbox/talks/{id}/messages?at=...         with either: when it is announced, RFC 3339; and the time of
+//	                                                   a message made here
+//	PUT    /sandbox/talks/{id}/messages/{message_id}   changes a message; 204, or 404
+//	DELETE /sandbox/talks/{id}/messages/{message_id}   204, or 404
+//	POST   /sandbox/tokens?scopes=...&expires_in=...   issues a token: scopes with commas, a duration
+//	DELETE /sandbox/tokens                             revokes all that were issued
 //	GET    /sandbox/faults                             the faults that are on
 //	PUT    /sandbox/faults                             switches on a fault, or a list of them, and all others off
 //	POST   /sandbox/faults                             switches on one more, or a list of them
 //	DELETE /sandbox/faults                             switches all faults off
-//	GET    /sandbox/ledger                             the ledger, without the pages of each chat
-//	GET    /sandbox/ledger?chat=...                    with the pages of one chat, and no other chat
+//	GET    /sandbox/ledger                             the ledger, without the pages of each chat and talk
+//	GET    /sandbox/ledger?chat=... or ?talk=...       with the pages of one chat or talk, and no other
 //	DELETE /sandbox/ledger                             starts the ledger anew and lifts a block
 
 package sandbox
@@ -29,6 +39,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -56,6 +67,10 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, path []str
 		}
 	case len(path) == 1 && path[0] == "talks":
 		calls = map[string]http.HandlerFunc{"GET": s.getTalks, "POST": s.postTalks}
+	case len(path) >= 3 && len(path) <= 4 && path[0] == "talks" && talkID(path[1]) > 0 && path[2] == "messages":
+		calls = s.talkCalls(talkID(path[1]), path[3:])
+	case len(path) == 1 && path[0] == "tokens":
+		calls = map[string]http.HandlerFunc{"POST": s.postToken, "DELETE": s.deleteTokens}
 	case len(path) == 1 && path[0] == "faults":
 		calls = map[string]http.HandlerFunc{
 			"GET":    s.getFaults,
@@ -97,11 +112,13 @@ func (s *Server) getChats(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"scope_id": s.config.ScopeID, "chats": counts})
 }
 
-func (s *Server) getMessages(w http.ResponseWriter, chat string) {
+func (s *Server) getMessages(w http.ResponseWriter, chat string) { writeMessages(w, s.Messages(chat)) }
+
+func writeMessages(w http.ResponseWriter, items []json.RawMessage) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, `{"messages":[`)
 	// Joined by hand: an encoder would rewrite the items.
-	for i, item := range s.Messages(chat) {
+	for i, item := range items {
 		if i > 0 {
 			io.WriteString(w, ",")
 		}
@@ -111,21 +128,9 @@ func (s *Server) getMessages(w http.ResponseWriter, chat string) {
 }
 
 func (s *Server) postMessages(w http.ResponseWriter, r *http.Request, chat string) {
-	query := r.URL.Query()
-	now, timed := s.config.Now(), query.Has("at")
-	if timed {
-		at, err := time.Parse(time.RFC3339, query.Get("at"))
-		if err != nil {
-			writeError(w, http.StatusBadRequest, 400, "BadRequest", "at: want a time as in RFC 3339, got %q", query.Get("at"))
-			return
-		}
-		now = at
-	}
-	var items []json.RawMessage
-	if text := query.Get("text"); text != "" {
-		items = []json.RawMessage{Text(newID(), now, text)}
-	} else if err := readOneOrMany(r.Body, &items); err != nil {
-		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the items: %s", err)
+	timed := r.URL.Query().Has("at")
+	items, now, ok := s.readPosted(w, r, Text)
+	if !ok {
 		return
 	}
 	if timed {
@@ -134,6 +139,29 @@ func (s *Server) postMessages(w http.ResponseWriter, r *http.Request, chat strin
 		s.Append(chat, items...)
 	}
 	writeJSON(w, http.StatusOK, chatCount{ID: chat, Messages: s.Len(chat)})
+}
+
+// readPosted returns the items of a body, or the one that text makes of a query, and
+// the query's time, or the server's. Where it can't it answers, and returns false.
+func (s *Server) readPosted(w http.ResponseWriter, r *http.Request, text func(id string, at time.Time, text string) json.RawMessage,
+) (items []json.RawMessage, at time.Time, ok bool) {
+	query := r.URL.Query()
+	at = s.config.Now()
+	if query.Has("at") {
+		var err error
+		if at, err = time.Parse(time.RFC3339, query.Get("at")); err != nil {
+			writeError(w, http.StatusBadRequest, 400, "BadRequest", "at: want a time as in RFC 3339, got %q", query.Get("at"))
+			return nil, at, false
+		}
+	}
+	if words := query.Get("text"); words != "" {
+		return []json.RawMessage{text(newID(), at, words)}, at, true
+	}
+	if err := readOneOrMany(r.Body, &items); err != nil {
+		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the items: %s", err)
+		return nil, at, false
+	}
+	return items, at, true
 }
 
 func (s *Server) getTalks(w http.ResponseWriter, _ *http.Request) {
@@ -187,14 +215,20 @@ func (s *Server) deleteFaults(w http.ResponseWriter, _ *http.Request) {
 
 func (s *Server) getLedger(w http.ResponseWriter, r *http.Request) {
 	sum := s.Ledger()
-	if id := r.URL.Query().Get("chat"); id != "" {
-		account := sum.Chats[id]
-		sum.Chats = map[string]ChatLedger{id: account}
-	} else {
-		for id, account := range sum.Chats {
+	chat, talk := r.URL.Query().Get("chat"), talkID(r.URL.Query().Get("talk"))
+	maps.DeleteFunc(sum.Chats, func(id string, _ ChatLedger) bool { return id != chat && (chat != "" || talk > 0) })
+	maps.DeleteFunc(sum.Talks, func(id int, _ TalkLedger) bool { return id != talk && (chat != "" || talk > 0) })
+	for id, account := range sum.Chats {
+		if id != chat {
 			account.Pages = nil
-			sum.Chats[id] = account
 		}
+		sum.Chats[id] = account
+	}
+	for id, account := range sum.Talks {
+		if id != talk {
+			account.Pages = nil
+		}
+		sum.Talks[id] = account
 	}
 	writeJSON(w, http.StatusOK, sum)
 }

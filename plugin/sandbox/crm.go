@@ -3,7 +3,8 @@
 package sandbox
 
 import (
-	"crypto/subtle"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -23,6 +24,12 @@ const (
 	EndpointTalks Endpoint = "talks"
 	// EndpointContactChats is GET /api/v4/contacts/chats.
 	EndpointContactChats Endpoint = "contact-chats"
+	// EndpointTalk is GET /api/v4/talks/{talk_id}.
+	EndpointTalk Endpoint = "talk"
+	// EndpointTalkMessages is GET /api/v4/talks/{talk_id}/messages.
+	EndpointTalkMessages Endpoint = "talk-messages"
+	// EndpointEvents is GET /api/v4/events.
+	EndpointEvents Endpoint = "events"
 	// EndpointOther is any path that the API does not have.
 	EndpointOther Endpoint = "other"
 )
@@ -34,36 +41,13 @@ const (
 // 250, _embedded, _links.next, 204 when empty, the statuses 401, 402, 403 and
 // 429. Assumed: pages count from 1, limit is 250 when missing and a 400 beyond it.
 func serveCRM[T any](s *Server, w http.ResponseWriter, r *http.Request, endpoint Endpoint, all func(query url.Values) []T) {
-	query, queryErr := url.ParseQuery(r.URL.RawQuery)
-	page, pageErr := numberOr(query, "page", 1)
-	limit, limitErr := numberOr(query, "limit", MaxCRMLimit)
-	x := s.begin(w, r, Request{Endpoint: endpoint, Offset: -1, Page: page, Limit: limit})
+	q := readCRMQuery(r)
+	x := s.begin(w, r, Request{Endpoint: endpoint, Offset: -1, Page: q.page, Limit: q.limit})
 	defer x.end()
-	if s.answerEarly(x) {
+	if s.answerEarly(x) || !s.admitCRM(x, q.err) {
 		return
 	}
-
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		writeProblem(x, http.StatusMethodNotAllowed, "want GET, got %s", r.Method)
-		return
-	}
-	got, want := r.Header.Get("Authorization"), "Bearer "+s.config.AccessToken
-	if subtle.ConstantTimeCompare([]byte(got), []byte(want)) != 1 {
-		writeProblem(x, http.StatusUnauthorized, "the access token is missing, wrong or expired")
-		return
-	}
-	switch {
-	case queryErr != nil:
-		writeProblem(x, http.StatusBadRequest, "%s", queryErr)
-		return
-	case pageErr != nil || page < 1 || page > 1<<31:
-		writeProblem(x, http.StatusBadRequest, "page: want a number of 1 or more")
-		return
-	case limitErr != nil || limit < 1 || limit > MaxCRMLimit:
-		writeProblem(x, http.StatusBadRequest, "limit: want 1..%d", MaxCRMLimit)
-		return
-	}
+	query, page, limit := q.values, q.page, q.limit
 	fault, faulty := s.faults.takeOne(x.request, stagePage)
 	if faulty && fault.Kind == FaultStatus {
 		s.answerStatus(x, fault)
@@ -95,16 +79,60 @@ func serveCRM[T any](s *Server, w http.ResponseWriter, r *http.Request, endpoint
 	x.answer(http.StatusOK, "application/hal+json", body)
 }
 
+// crmQuery is what a listing is asked for. err is the first parameter that is wrong.
+type crmQuery struct {
+	values      url.Values
+	page, limit int
+	err         error
+}
+
+func readCRMQuery(r *http.Request) crmQuery {
+	var q crmQuery
+	var pageErr, limitErr error
+	q.values, q.err = url.ParseQuery(r.URL.RawQuery)
+	q.page, pageErr = numberOr(q.values, "page", 1)
+	q.limit, limitErr = numberOr(q.values, "limit", MaxCRMLimit)
+	switch {
+	case q.err != nil:
+	case pageErr != nil || q.page < 1 || q.page > 1<<31:
+		q.err = errors.New("page: want a number of 1 or more")
+	case limitErr != nil || q.limit < 1 || q.limit > MaxCRMLimit:
+		q.err = fmt.Errorf("limit: want 1..%d", MaxCRMLimit)
+	}
+	return q
+}
+
+// admitCRM looks at the method, the token and the parameters. Where one of them is
+// wrong it answers, and returns false.
+func (s *Server) admitCRM(x *exchange, parameters error) bool {
+	if x.r.Method != http.MethodGet {
+		s.ledger.refuseCRM(refusedMethod)
+		x.Header().Set("Allow", http.MethodGet)
+		writeProblem(x, http.StatusMethodNotAllowed, "want GET, got %s", x.r.Method)
+		return false
+	}
+	if reason := s.tokenRefusal(x); reason != "" {
+		s.answerTokenRefusal(x, reason)
+		return false
+	}
+	if parameters != nil {
+		s.ledger.refuseCRM(refusedParameter)
+		writeProblem(x, http.StatusBadRequest, "%s", parameters)
+		return false
+	}
+	return true
+}
+
 // shown returns the entities of a page that are not hidden, as they are served.
 func shown[T any](v *view, page []T, offset int) []T {
 	kept := page[:0]
 	for i, entity := range page {
-		if v.hides(offset+i, nil) {
+		if v.hides(offset+i, noID) {
 			continue
 		}
 		if t, ok := any(&entity).(*Talk); ok {
 			for _, f := range v.stamps {
-				if f.selection().has(offset+i, nil) {
+				if f.selection().has(offset+i, noID) {
 					t.UpdatedAt = f.Stamp.seconds(t.UpdatedAt, f.Shift, strconv.Itoa(t.ID))
 				}
 			}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sandbox is a Chats API server with the vendor's rules, for demos, for
-// tests and for authors of pipelines who have no channel of their own yet.
+// Package sandbox is a Chats API server with the vendor's rules, and the calls of the
+// CRM API that read a whole account, for demos, for tests and for authors of pipelines
+// who have no channel of their own yet.
 //
 // It is written from the published facts alone and shares no code with the
 // client, so that a mistake in the client's signature or paging shows here
@@ -28,8 +29,18 @@
 //
 // What is documented and what is assumed stands at the head of each file.
 //
-// The CRM calls that list chats go the same way, with a bearer token in place of
-// the signature and 401 in place of 403.
+// The CRM calls go the same way, with a bearer token in place of the signature: 401
+// where it is not known or has expired, 403 where it lacks a scope.
+//
+// # What there is
+//
+// A chat of the own channel holds items of the Chats API: [Server.Append] and its like
+// change it. It has one talk, which shows its messages in the shape of the CRM. A talk
+// of any other channel holds messages of the CRM itself: [Server.AppendTalk] and its
+// like change it. Every message is announced in the event feed once, when it comes;
+// nothing there tells of a change or a deletion, or follows from it.
+//
+// Locks are taken in this order: the talk list's, the server's, the account's.
 //
 // # Paths
 //

@@ -14,6 +14,12 @@
 // foreign chat is answered, which is FaultForeign, and whether more can follow on a
 // short page, which is FaultHideItems and FaultPageCap.
 //
+// Unknown of the messages of a talk (chats-api.md, "Messages of every channel", rows
+// "order", "paging", "what belongs to a talk"): their order, which is FaultOldestFirst,
+// FaultNewestFirst and FaultNoOrder; whether the time filter does what its name says,
+// which is FaultFilterIgnored and FaultFilterOff; FaultNext; FaultWholeChat. Known:
+// FaultDelivery, and that events come late ("The event feed"), which is FaultLate.
+//
 // Assumed, because nothing excludes it: everything else, that is wrong times
 // (stamp.go), the Date of a cache, waits of a year, chats that fail for good, bombs.
 
@@ -93,8 +99,31 @@ const (
 	FaultPageCap FaultKind = "page-cap"
 	// FaultIgnoreLimit gives all of the history that follows on the offset.
 	FaultIgnoreLimit FaultKind = "ignore-limit"
-	// FaultOldestFirst serves the history in reverse, offset 0 the oldest message.
+	// FaultOldestFirst serves the history in reverse, offset 0 the oldest message; and
+	// so a talk's messages and the events, whatever order they are asked for in.
 	FaultOldestFirst FaultKind = "oldest-first"
+	// FaultNewestFirst serves a talk's messages and the events newest first, whatever
+	// order they are asked for in.
+	FaultNewestFirst FaultKind = "newest-first"
+	// FaultNoOrder serves a talk's messages and the events in an order that means
+	// nothing, but is the same for each request: a new one is anywhere among them.
+	FaultNoOrder FaultKind = "no-order"
+	// FaultFilterIgnored serves a talk's messages and the events of all times, whatever
+	// filter[created_at] says.
+	FaultFilterIgnored FaultKind = "filter-ignored"
+	// FaultFilterOff moves both ends of filter[created_at] by Shift, 1 s if zero: into
+	// the future, so that the first second that is asked for is missing, or with a
+	// negative one into the past.
+	FaultFilterOff FaultKind = "filter-off"
+	// FaultLate leaves the selected messages out of a talk, or events out of the feed,
+	// until Lag after they came, by the server's clock; with a Lag of zero for good. What
+	// is left out has no place in the numbering. Name the Endpoint for one of the two.
+	FaultLate FaultKind = "late"
+	// FaultDelivery changes the delivery_status of the selected messages of a talk with
+	// every request: sent, delivered, read, and again. One without it has none.
+	FaultDelivery FaultKind = "delivery"
+	// FaultWholeChat lists with a talk the messages of all talks of its chat.
+	FaultWholeChat FaultKind = "whole-chat"
 	// FaultNullItems mixes a null into the history behind every ten messages. The
 	// nulls take part in the numbering, so that nothing else is lost by them.
 	FaultNullItems FaultKind = "null-items"
@@ -122,7 +151,8 @@ func FaultKinds() []FaultKind {
 		FaultStatus, FaultForeign, FaultHTML, FaultRedirect, FaultReset, FaultClose, FaultHang, FaultCutLength, FaultCutChunked,
 		FaultCutJSON, FaultHuge, FaultBomb, FaultDelay, FaultClock, FaultDateOff, FaultNoDate, FaultCachedDate, FaultHideItems,
 		FaultPageCap, FaultIgnoreLimit, FaultOldestFirst, FaultNullItems, FaultDuplicates, FaultNoID, FaultNoMsec, FaultStamp,
-		FaultBigItems, FaultPastEnd, FaultNext,
+		FaultBigItems, FaultPastEnd, FaultNext, FaultNewestFirst, FaultNoOrder, FaultFilterIgnored, FaultFilterOff, FaultLate,
+		FaultDelivery, FaultWholeChat,
 	}
 }
 
@@ -140,6 +170,8 @@ const (
 	// BodyNotRegistered is the JSON of a 404 for a channel that is not registered or
 	// not connected.
 	BodyNotRegistered Body = "not-registered"
+	// BodyScope is the JSON of a 403 of the CRM for a token without the scope.
+	BodyScope Body = "scope"
 	// BodyText is plain text.
 	BodyText Body = "text"
 	// BodyHTML is the error page of nginx.
@@ -149,7 +181,7 @@ const (
 )
 
 func (b Body) validate(field string) error {
-	all := []Body{BodyJSON, BodySignature, BodyNotRegistered, BodyText, BodyHTML, BodyEmpty}
+	all := []Body{BodyJSON, BodySignature, BodyNotRegistered, BodyScope, BodyText, BodyHTML, BodyEmpty}
 	if b == "" || slices.Contains(all, b) {
 		return nil
 	}
@@ -207,6 +239,8 @@ type Fault struct {
 	// Chats limits the fault to the histories of these chats, and Chat if that is set
 	// too. Nil: as Chat says.
 	Chats []string
+	// Talks limits the fault to the calls for these talks. Nil: every request.
+	Talks []int
 	// After is the number of requests to let pass first.
 	After int
 	// Count is the number of requests the fault strikes. Zero: until cleared.
@@ -242,9 +276,12 @@ type Fault struct {
 	// Delay is how long FaultDelay waits.
 	Delay time.Duration
 	// Shift is how far FaultClock and FaultDateOff set the clock, positive into the
-	// future; how old FaultCachedDate is, 10 minutes if zero; and the shift of
-	// FaultStamp, zero for the default of its Stamp.
+	// future; how old FaultCachedDate is, 10 minutes if zero; how far FaultFilterOff
+	// moves the filter, in whole seconds; and the shift of FaultStamp, zero for the
+	// default of its Stamp.
 	Shift time.Duration
+	// Lag is how late FaultLate makes an entry, in whole seconds. Zero: it never comes.
+	Lag time.Duration
 	// Location is where FaultRedirect leads, and NextElsewhere. Empty: the same path
 	// and query on http://elsewhere.invalid.
 	Location string
@@ -263,11 +300,12 @@ type Fault struct {
 	Next Next
 
 	// The following select items, for FaultHideItems, FaultNoID, FaultNoMsec,
-	// FaultStamp and FaultBigItems. All that are set must hold; with none, every item
-	// is selected. Places are counted from the oldest message of the chat, 0, and in
-	// a listing of the CRM from the first entry.
+	// FaultStamp, FaultBigItems, FaultLate and FaultDelivery. All that are set must hold;
+	// with none, every item is selected. Places are counted from the oldest message of
+	// the chat or the talk, or the oldest event, 0, and in a listing of talks or chats
+	// from the first entry.
 
-	// Messages are ids of messages.
+	// Messages are ids of messages; an event is known by the one that it announces.
 	Messages []string
 	// Every selects every nth item: of 3 those at 2, 5, 8, … Zero or 1: all.
 	Every int
@@ -340,17 +378,18 @@ func (f Fault) validateKind() error {
 }
 
 func (f Fault) validateReach() error {
-	switch f.Endpoint {
-	case "", EndpointHistory, EndpointTalks, EndpointContactChats:
-	default:
-		return fmt.Errorf("endpoint: want %s, %s or %s, got %q",
-			EndpointHistory, EndpointTalks, EndpointContactChats, string(f.Endpoint))
+	all := []Endpoint{EndpointHistory, EndpointTalks, EndpointContactChats, EndpointTalk, EndpointTalkMessages, EndpointEvents}
+	if f.Endpoint != "" && !slices.Contains(all, f.Endpoint) {
+		return fmt.Errorf("endpoint: want one of %s, got %q", all, string(f.Endpoint))
 	}
 	if f.Endpoint != "" && !f.has(f.Endpoint) {
 		return fmt.Errorf("endpoint: %s has no fault %q", f.Endpoint, string(f.Kind))
 	}
 	if slices.Contains(f.Chats, "") {
 		return errors.New("chats: an id is empty")
+	}
+	if slices.ContainsFunc(f.Talks, func(id int) bool { return id < 1 }) {
+		return errors.New("talks: want ids of 1 or more")
 	}
 	if slices.Contains(f.Messages, "") {
 		return errors.New("messages: an id is empty")
@@ -372,6 +411,8 @@ func (f Fault) validateAnswer() error {
 	switch {
 	case f.Body == BodySignature && status != http.StatusForbidden:
 		return errors.New("body: signature is the body of a 403")
+	case f.Body == BodyScope && status != http.StatusForbidden:
+		return errors.New("body: scope is the body of a 403")
 	case f.Body == BodyNotRegistered && status != http.StatusNotFound:
 		return errors.New("body: not-registered is the body of a 404")
 	case (f.RetryAfterIn == HintBody || f.RetryAfterIn == HintBoth) &&
@@ -393,6 +434,7 @@ func (f Fault) validateNumbers() error {
 		{"count", f.Count < 0, f.Count},
 		{"starts", f.Starts < 0, f.Starts},
 		{"lasts", f.Lasts < 0, f.Lasts},
+		{"lag", f.Lag < 0, f.Lag},
 		{"retry_after", f.RetryAfter < 0, f.RetryAfter},
 		{"size", f.Size < 0, f.Size},
 		{"every", f.Every < 0, f.Every},

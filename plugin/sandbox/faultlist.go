@@ -74,7 +74,8 @@ func (f Fault) stage() stage {
 	case FaultForeign, FaultCutLength, FaultCutChunked, FaultCutJSON, FaultHuge, FaultBomb:
 		return stagePage
 	case FaultHideItems, FaultPageCap, FaultIgnoreLimit, FaultOldestFirst, FaultNullItems, FaultDuplicates, FaultNoID,
-		FaultNoMsec, FaultStamp, FaultBigItems, FaultPastEnd, FaultNext:
+		FaultNoMsec, FaultStamp, FaultBigItems, FaultPastEnd, FaultNext, FaultNewestFirst, FaultNoOrder, FaultFilterIgnored,
+		FaultFilterOff, FaultLate, FaultDelivery, FaultWholeChat:
 		return stageView
 	case FaultStatus:
 		if f.Status == 400 || f.Status == 402 || f.Status == 404 {
@@ -86,18 +87,32 @@ func (f Fault) stage() stage {
 
 // has reports whether a call can have this fault.
 func (f Fault) has(endpoint Endpoint) bool {
+	messages := endpoint == EndpointTalkMessages
+	timeline := messages || endpoint == EndpointEvents
 	switch f.Kind {
-	case FaultForeign, FaultBomb, FaultIgnoreLimit, FaultOldestFirst, FaultNullItems, FaultDuplicates, FaultNoID,
-		FaultNoMsec, FaultBigItems, FaultPastEnd:
+	case FaultForeign, FaultBomb, FaultIgnoreLimit, FaultPastEnd:
 		return endpoint == EndpointHistory
+	case FaultNoID, FaultNoMsec, FaultBigItems:
+		return endpoint == EndpointHistory || messages
+	case FaultOldestFirst, FaultNullItems, FaultDuplicates:
+		return endpoint == EndpointHistory || timeline
+	case FaultNewestFirst, FaultNoOrder, FaultFilterIgnored, FaultFilterOff, FaultLate:
+		return timeline
+	case FaultDelivery, FaultWholeChat:
+		return messages
 	case FaultNext:
-		return endpoint != EndpointHistory
+		return endpoint != EndpointHistory && endpoint != EndpointTalk
+	case FaultHideItems, FaultPageCap, FaultStamp:
+		return endpoint != EndpointTalk
 	}
 	return true
 }
 
 func (f Fault) concerns(request Request) bool {
 	if f.Endpoint != "" && f.Endpoint != request.Endpoint || !f.has(request.Endpoint) {
+		return false
+	}
+	if len(f.Talks) > 0 && !slices.Contains(f.Talks, request.Talk) {
 		return false
 	}
 	if f.Chat == "" && len(f.Chats) == 0 {
@@ -134,6 +149,7 @@ func (l *faultList) set(faults []Fault, keep bool) {
 	now := time.Now()
 	for _, f := range faults {
 		f.Chats, f.Messages = slices.Clone(f.Chats), slices.Clone(f.Messages)
+		f.Talks = slices.Clone(f.Talks)
 		l.on = append(l.on, switchedOn{f, now.Add(f.Starts)})
 	}
 }

@@ -16,6 +16,7 @@ type faultJSON struct {
 	Endpoint       Endpoint  `json:"endpoint,omitempty"`
 	Chat           string    `json:"chat,omitempty"`
 	Chats          []string  `json:"chats,omitempty"`
+	Talks          []int     `json:"talks,omitempty"`
 	After          int       `json:"after,omitempty"`
 	Count          int       `json:"count,omitempty"`
 	Starts         duration  `json:"starts,omitzero"`
@@ -31,6 +32,7 @@ type faultJSON struct {
 	RetryAfterText string    `json:"retry_after_text,omitempty"`
 	Delay          duration  `json:"delay,omitzero"`
 	Shift          duration  `json:"shift,omitzero"`
+	Lag            duration  `json:"lag,omitzero"`
 	Location       string    `json:"location,omitempty"`
 	Size           int       `json:"size,omitempty"`
 	PastEnd        PastEnd   `json:"past_end,omitempty"`
@@ -60,6 +62,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 		Endpoint:       f.Endpoint,
 		Chat:           f.Chat,
 		Chats:          f.Chats,
+		Talks:          f.Talks,
 		After:          f.After,
 		Count:          f.Count,
 		Starts:         duration(f.Starts),
@@ -75,6 +78,7 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 		RetryAfterText: f.RetryAfterText,
 		Delay:          duration(f.Delay),
 		Shift:          duration(f.Shift),
+		Lag:            duration(f.Lag),
 		Location:       f.Location,
 		Size:           f.Size,
 		PastEnd:        f.PastEnd,
@@ -105,6 +109,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 		Endpoint:       j.Endpoint,
 		Chat:           j.Chat,
 		Chats:          j.Chats,
+		Talks:          j.Talks,
 		After:          j.After,
 		Count:          j.Count,
 		Starts:         time.Duration(j.Starts),
@@ -120,6 +125,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 		RetryAfterText: j.RetryAfterText,
 		Delay:          time.Duration(j.Delay),
 		Shift:          time.Duration(j.Shift),
+		Lag:            time.Duration(j.Lag),
 		Location:       j.Location,
 		Size:           j.Size,
 		PastEnd:        j.PastEnd,
@@ -141,6 +147,7 @@ func (f *Fault) UnmarshalJSON(data []byte) error {
 //	503,retry_after=5s,count=3
 //	delay,delay=40s,probability=0.01
 //	hang,chats=one|two,lasts=4s
+//	late,endpoint=events,lag=60s,every=2
 func ParseFault(text string) (Fault, error) {
 	fields, last := map[string]any{}, ""
 	for i, part := range strings.Split(text, ",") {
@@ -164,6 +171,12 @@ func ParseFault(text string) (Fault, error) {
 			fields[name] = json.Number(value)
 		case "retry_after_date":
 			fields[name] = json.RawMessage(value)
+		case "talks":
+			ids := []json.Number{}
+			for id := range strings.SplitSeq(value, "|") {
+				ids = append(ids, json.Number(id))
+			}
+			fields[name] = ids
 		case "chats", "messages":
 			fields[name] = strings.Split(value, "|")
 		default:

@@ -36,7 +36,8 @@ func FuzzLoadJSON(f *testing.F) {
 // What ParseFault accepts is a fault that can be switched on and sent.
 func FuzzParseFault(f *testing.F) {
 	for _, seed := range []string{"500", "429,retry_after=2s,retry_after_date=true", "kind=", "huge,size=9e9", ",", "=,=", "clock,shift=-1h",
-		"hang,chats=a|b,lasts=4s", "429,retry_after_text=Fri, 31 Dec 9999 23:59:59 GMT", "hide-items,messages=|"} {
+		"hang,chats=a|b,lasts=4s", "429,retry_after_text=Fri, 31 Dec 9999 23:59:59 GMT", "hide-items,messages=|",
+		"late,endpoint=events,lag=60s,talks=1|2", "403,body=scope"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

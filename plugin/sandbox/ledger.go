@@ -38,6 +38,10 @@ type Ledger struct {
 	Refused map[string]int `json:"refused"`
 	// RefusedTotal is the sum of Refused.
 	RefusedTotal int `json:"refused_total"`
+	// RefusedCRM counts the refusals of the CRM calls that are the client's doing, by
+	// reason: method, token (none, or one that is not known), expired, scope, and
+	// parameter. Nil: none.
+	RefusedCRM map[string]int `json:"refused_crm,omitempty"`
 	// Items is the number of items served in pages, of the history or of the CRM.
 	Items int `json:"items"`
 	// PeakPerSecond is the largest number of requests that arrived within any one
@@ -51,6 +55,33 @@ type Ledger struct {
 	Chats map[string]ChatLedger `json:"chats"`
 	// ChatsLeftOff counts requests for chats beyond MaxLedgerChats.
 	ChatsLeftOff int `json:"requests_of_chats_left_off"`
+	// Talks has an account of each talk whose messages were asked for, up to
+	// MaxLedgerChats. Nil: none.
+	Talks map[int]TalkLedger `json:"talks,omitempty"`
+	// TalksLeftOff counts requests for talks beyond MaxLedgerChats.
+	TalksLeftOff int `json:"requests_of_talks_left_off,omitempty"`
+}
+
+// TalkLedger is the account of one talk.
+type TalkLedger struct {
+	// Requests is how many asked for this talk's messages.
+	Requests int `json:"requests"`
+	// Pages are the latest of them, up to MaxLedgerPages, in order of arrival.
+	Pages []TalkRequest `json:"pages,omitempty"`
+}
+
+// TalkRequest is one request for a page of a talk's messages.
+type TalkRequest struct {
+	// Page and Limit are as asked for; -1 stands for one that is not a number.
+	Page  int `json:"page"`
+	Limit int `json:"limit"`
+	// From and To are the time filter in unix seconds; zero: none.
+	From int64 `json:"from,omitempty"`
+	To   int64 `json:"to,omitempty"`
+	// Status is the answer's status; 0 while there is none.
+	Status int `json:"status"`
+	// Items is the number of items in the answer.
+	Items int `json:"items"`
 }
 
 // ChatLedger is the account of one chat.
@@ -73,19 +104,24 @@ type PageRequest struct {
 	Items int `json:"items"`
 }
 
-// note is a PageRequest to be filled in once it is answered. Of a chat left off
+// note is a request to be filled in once it is answered. Of a chat or talk left off
 // nothing else refers to it.
-type note = PageRequest
+type note struct {
+	request       Request
+	status, items int
+}
 
-type chatAccount struct {
+// asked is the requests for one chat or talk.
+type asked struct {
 	requests int
 	pages    []*note
 }
 
 type ledger struct {
 	mu       sync.Mutex
-	sum      Ledger // Chats stays nil
-	chats    map[string]*chatAccount
+	sum      Ledger // Chats and Talks stay nil
+	chats    map[string]*asked
+	talks    map[int]*asked
 	arrivals []time.Time
 	peak     window
 }
@@ -94,14 +130,14 @@ func (l *ledger) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sum = Ledger{ByStatus: map[int]int{}, ByEndpoint: map[Endpoint]int{}, Refused: map[string]int{}}
-	l.chats = map[string]*chatAccount{}
+	l.chats, l.talks = map[string]*asked{}, map[int]*asked{}
 	l.arrivals = nil
 	l.peak = window{}
 }
 
 // arrive notes a request and sets its N.
 func (l *ledger) arrive(request *Request) *note {
-	n := &note{Offset: request.Offset, Limit: request.Limit}
+	n := &note{request: *request}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now() // under the lock, so that arrivals are in order
@@ -114,21 +150,33 @@ func (l *ledger) arrive(request *Request) *note {
 	l.sum.Last = now
 	l.sum.PeakPerSecond = max(l.sum.PeakPerSecond, l.peak.add(now))
 	l.arrivals = appendBounded(l.arrivals, now, MaxArrivals)
-	if request.Chat == "" {
-		return n
-	}
-	account := l.chats[request.Chat]
-	if account == nil {
-		if len(l.chats) >= MaxLedgerChats {
+	switch {
+	case request.Chat != "":
+		if ask(l.chats, request.Chat, n) {
 			l.sum.ChatsLeftOff++
-			return n
 		}
-		account = &chatAccount{}
-		l.chats[request.Chat] = account
+	case request.Endpoint == EndpointTalkMessages:
+		if ask(l.talks, request.Talk, n) {
+			l.sum.TalksLeftOff++
+		}
+	}
+	return n
+}
+
+// ask notes a request in the account of its chat or talk, and reports whether there
+// was no room for it.
+func ask[K comparable](accounts map[K]*asked, id K, n *note) (leftOff bool) {
+	account := accounts[id]
+	if account == nil {
+		if len(accounts) >= MaxLedgerChats {
+			return true
+		}
+		account = &asked{}
+		accounts[id] = account
 	}
 	account.requests++
 	account.pages = appendBounded(account.pages, n, MaxLedgerPages)
-	return n
+	return false
 }
 
 // appendBounded keeps the latest most values, moving them only now and then: the
@@ -145,7 +193,7 @@ func latest[T any](values []T, most int) []T { return values[max(0, len(values)-
 func (l *ledger) answer(n *note, status, items int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n.Status, n.Items = status, items
+	n.status, n.items = status, items
 	l.sum.ByStatus[status]++
 	l.sum.Items += items
 }
@@ -157,6 +205,15 @@ func (l *ledger) refuse(reason string) {
 	l.sum.RefusedTotal++
 }
 
+func (l *ledger) refuseCRM(reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sum.RefusedCRM == nil {
+		l.sum.RefusedCRM = map[string]int{}
+	}
+	l.sum.RefusedCRM[reason]++
+}
+
 // Ledger returns a copy of the account so far.
 func (s *Server) Ledger() Ledger {
 	l := &s.ledger
@@ -164,19 +221,31 @@ func (s *Server) Ledger() Ledger {
 	defer l.mu.Unlock()
 	sum := l.sum
 	sum.ByStatus, sum.ByEndpoint, sum.Refused = maps.Clone(sum.ByStatus), maps.Clone(sum.ByEndpoint), maps.Clone(sum.Refused)
+	sum.RefusedCRM = maps.Clone(sum.RefusedCRM)
 	sum.Chats = make(map[string]ChatLedger, len(l.chats))
 	for id, account := range l.chats {
-		sum.Chats[id] = account.ledger()
+		sum.Chats[id] = ChatLedger{Requests: account.requests, Pages: requestsOf(account, func(n *note) PageRequest {
+			return PageRequest{Offset: n.request.Offset, Limit: n.request.Limit, Status: n.status, Items: n.items}
+		})}
+	}
+	if len(l.talks) > 0 {
+		sum.Talks = make(map[int]TalkLedger, len(l.talks))
+	}
+	for id, account := range l.talks {
+		sum.Talks[id] = TalkLedger{Requests: account.requests, Pages: requestsOf(account, func(n *note) TalkRequest {
+			r := n.request
+			return TalkRequest{Page: r.Page, Limit: r.Limit, From: r.From, To: r.To, Status: n.status, Items: n.items}
+		})}
 	}
 	return sum
 }
 
-func (a *chatAccount) ledger() ChatLedger {
-	pages := make([]PageRequest, 0, min(len(a.pages), MaxLedgerPages))
+func requestsOf[T any](a *asked, of func(*note) T) []T {
+	all := make([]T, 0, min(len(a.pages), MaxLedgerPages))
 	for _, n := range latest(a.pages, MaxLedgerPages) {
-		pages = append(pages, *n)
+		all = append(all, of(n))
 	}
-	return ChatLedger{Requests: a.requests, Pages: pages}
+	return all
 }
 
 // ResetLedger starts the account anew and lifts a block of the rate limit.

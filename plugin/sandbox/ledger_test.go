@@ -96,7 +96,7 @@ func TestLedger_IsBounded(t *testing.T) {
 	assert.Equal(t, 2*MaxLedgerPages+4, account.Pages[MaxLedgerPages-1].Offset)
 
 	for i := range MaxLedgerChats - 2 {
-		s.ledger.chats[fmt.Sprint("other ", i)] = &chatAccount{}
+		s.ledger.chats[fmt.Sprint("other ", i)] = &asked{}
 	}
 	for _, chat := range []string{"the last", "one more", "the last", "one more"} {
 		page(s, chat, 0, 1)

@@ -59,6 +59,7 @@ func (s *Server) add(chat string, items []json.RawMessage, timeOf func(json.RawM
 		}
 		c.insert(c.place(at), item, at)
 	}
+	s.announce(chat, items...)
 	s.mu.Unlock()
 	if len(items) > 0 {
 		s.touchChat(chat)

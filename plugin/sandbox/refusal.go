@@ -52,6 +52,7 @@ const (
 	typeFault            = "SandboxFault" // of no answer of the vendor's
 
 	detailTariff   = "Endpoint not available for current account tariff"
+	detailScope    = "Invalid scope"
 	detailTooMany  = "Too many requests: slow down"
 	textBlocked    = "Access denied: too many requests from this address.\n"
 	problemContent = "application/problem+json"
@@ -77,6 +78,12 @@ func writeInvalidSignature(w http.ResponseWriter) {
 	writeJSON(w, http.StatusForbidden, forbidden{
 		Code: http.StatusForbidden, Type: typeInvalidSignature, Description: "invalid signature",
 	})
+}
+
+// writeInvalidScope refuses a token without the scope that a call needs (chats-api.md,
+// "Messages of every channel", row "403"). Assumed: which field has the words.
+func writeInvalidScope(w http.ResponseWriter) {
+	writeProblem(w, http.StatusForbidden, detailScope)
 }
 
 func writeNotRegistered(w http.ResponseWriter) {
@@ -148,6 +155,8 @@ func answerOther(x *exchange, status int, body Body) {
 		writeInvalidSignature(x)
 	case BodyNotRegistered:
 		writeNotRegistered(x)
+	case BodyScope:
+		writeInvalidScope(x)
 	case BodyText:
 		x.answer(status, "text/plain", []byte(textBlocked))
 	case BodyHTML:

@@ -16,12 +16,14 @@ import (
 // Server is the sandbox: an http.Handler and the chats behind it. Make one with
 // New. All methods may be called at any time, from any goroutine.
 type Server struct {
-	config Config
-	ledger ledger
-	limit  limiter
-	faults faultList
-	talks  talkList
-	hook   atomic.Pointer[func(Request)]
+	config  Config
+	ledger  ledger
+	limit   limiter
+	faults  faultList
+	talks   talkList
+	account account
+	tokens  tokens
+	hook    atomic.Pointer[func(Request)]
 
 	mu    sync.RWMutex
 	chats map[string]*chat
@@ -56,6 +58,12 @@ type Request struct {
 	Offset, Limit int
 	// Page is the query parameter of the CRM calls, from 1. Zero for the history.
 	Page int
+	// Talk is the talk that is asked for, known or not. Zero for the calls that ask
+	// for none.
+	Talk int
+	// From and To are the time filter of a talk's messages and of the events, in unix
+	// seconds. Zero: none.
+	From, To int64
 }
 
 // OnRequest calls hook before each request to the API is answered, replacing the
@@ -86,6 +94,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveHistory(w, r, path[3], path[5])
 	case ok && slices.Equal(path, []string{"api", "v4", "talks"}):
 		s.serveTalks(w, r)
+	case ok && len(path) == 4 && slices.Equal(path[:3], []string{"api", "v4", "talks"}):
+		s.serveTalk(w, r, path[3])
+	case ok && len(path) == 5 && slices.Equal(path[:3], []string{"api", "v4", "talks"}) && path[4] == "messages":
+		s.serveTalkMessages(w, r, path[3])
+	case ok && slices.Equal(path, []string{"api", "v4", "events"}):
+		s.serveEvents(w, r)
 	case ok && slices.Equal(path, []string{"api", "v4", "contacts", "chats"}):
 		s.serveContactChats(w, r)
 	default:
@@ -148,6 +162,7 @@ func (s *Server) Insert(chat string, offset int, item json.RawMessage) {
 	c := s.ensureChat(chat)
 	at, _ := itemTime(item)
 	c.insert(c.len()-min(max(offset, 0), c.len()), item, at)
+	s.announce(chat, item)
 	s.mu.Unlock()
 	s.touchChat(chat)
 }

@@ -103,11 +103,21 @@ func (k Stamp) seconds(at int64, by time.Duration, id string) int64 {
 // is. FaultStamp does this to what is served; who appends what Restamp returns has
 // a server with OrderTime list by the wrong times.
 func Restamp(item json.RawMessage, stamp Stamp, by time.Duration) json.RawMessage {
+	return restamp(item, "timestamp", MessageID(item), stamp, by)
+}
+
+// RestampTalk is Restamp for a message of a talk, and its created_at and
+// msec_created_at. An event has only the first.
+func RestampTalk(item json.RawMessage, stamp Stamp, by time.Duration) json.RawMessage {
+	return restamp(item, "created_at", TalkMessageID(item), stamp, by)
+}
+
+func restamp(item json.RawMessage, name, id string, stamp Stamp, by time.Duration) json.RawMessage {
 	if stamp == StampMsecMissing {
-		return without(item, "msec_timestamp")
+		return without(item, "msec_"+name)
 	}
-	shift := stamp.shift(by, MessageID(item))
-	item = replace(item, "msec_timestamp", func(ms int64) int64 {
+	shift := stamp.shift(by, id)
+	item = replace(item, "msec_"+name, func(ms int64) int64 {
 		switch stamp {
 		case StampClocks, StampShifted, StampMsecContradicts:
 			return ms + shift.Milliseconds()
@@ -116,7 +126,7 @@ func Restamp(item json.RawMessage, stamp Stamp, by time.Duration) json.RawMessag
 		case Stamp1970:
 			return 0
 		case StampMsecSeconds:
-			return floorDiv(ms, 1000)
+			return seconds(ms)
 		case StampMsecMicroseconds:
 			return ms * 1000
 		case StampMsecNegative:
@@ -124,7 +134,7 @@ func Restamp(item json.RawMessage, stamp Stamp, by time.Duration) json.RawMessag
 		}
 		return ms
 	})
-	return replace(item, "timestamp", func(at int64) int64 { return stamp.seconds(at, by, MessageID(item)) })
+	return replace(item, name, func(at int64) int64 { return stamp.seconds(at, by, id) })
 }
 
 // replace changes a whole number of an object, and no other byte of it.

@@ -72,7 +72,7 @@ func (s synthetic) at(i int) int64 { return s.start + int64(i)*s.step }
 func (s synthetic) appendItem(dst []byte, i int) []byte {
 	ms := s.at(i)
 	dst = append(dst, `{"timestamp":`...)
-	dst = strconv.AppendInt(dst, floorDiv(ms, 1000), 10)
+	dst = strconv.AppendInt(dst, seconds(ms), 10)
 	dst = append(dst, `,"msec_timestamp":`...)
 	dst = strconv.AppendInt(dst, ms, 10)
 	if i%3 == 0 {
@@ -110,12 +110,13 @@ const (
 		`My order is number 4711, in case that helps you to find it sooner.`
 )
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
+// seconds returns a time in ms in whole seconds, rounded down also before 1970.
+func seconds(ms int64) int64 {
+	at := ms / 1000
+	if ms%1000 < 0 {
+		at--
 	}
-	return q
+	return at
 }
 
 // Synthetic makes or replaces a chat of n messages that are computed from their

@@ -39,6 +39,7 @@ type talkList struct {
 	sorted  []*listedTalk
 	dirty   bool
 	touches int
+	base    syntheticTalks
 }
 
 type listedTalk struct {
@@ -76,23 +77,40 @@ func (s *Server) Talks() []Talk {
 	s.talks.mu.Lock()
 	defer s.talks.mu.Unlock()
 	s.talks.sort()
-	talks := make([]Talk, len(s.talks.sorted))
-	for i, t := range s.talks.sorted {
-		talks[i] = t.Talk
+	talks := make([]Talk, 0, len(s.talks.sorted))
+	for _, t := range s.talks.sorted {
+		talks = append(talks, t.Talk)
 	}
+	if s.talks.base.talks == 0 {
+		return talks
+	}
+	for id := 1; s.talks.base.has(id); id++ {
+		if s.talks.byID[id] == nil {
+			talks = append(talks, s.talks.base.talk(id))
+		}
+	}
+	slices.SortStableFunc(talks, func(a, b Talk) int { return cmp.Compare(b.UpdatedAt, a.UpdatedAt) })
 	return talks
 }
 
 // makeTalks gives each new chat a talk as old as its newest message.
 func (s *Server) makeTalks() {
-	l := &s.talks
-	// Always taken in this order: talks.mu, then mu.
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	// Always taken in this order: talks.mu, then mu, then account.mu.
+	s.talks.mu.Lock()
+	defer s.talks.mu.Unlock()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	s.makeTalksLocked()
+}
+
+// makeTalksLocked is makeTalks for a caller who holds talks.mu and mu.
+func (s *Server) makeTalksLocked() {
+	l := &s.talks
 	for ; l.made < len(s.order); l.made++ {
 		id := s.order[l.made]
+		if l.byChat[id] != nil {
+			continue
+		}
 		c := s.chats[id]
 		var item struct {
 			Timestamp int64 `json:"timestamp"`
@@ -105,11 +123,16 @@ func (s *Server) makeTalks() {
 			ID: 1_000_000 + l.made, ChatID: id, ContactID: 2_000_000 + l.made, EntityID: 3_000_000 + l.made, EntityType: "lead",
 			Status: "in_work", Origin: DemoOrigin, SourceID: 17, IsInWork: true, CreatedAt: item.Timestamp, UpdatedAt: item.Timestamp,
 		})
-		if l.byChat == nil {
-			l.byChat = map[string]*listedTalk{}
-		}
-		l.byChat[id] = l.byID[1_000_000+l.made]
+		l.own(id, 1_000_000+l.made)
 	}
+}
+
+// setOwnTalk gives a chat that has no talk yet this one.
+func (s *Server) setOwnTalk(t Talk) {
+	s.talks.mu.Lock()
+	defer s.talks.mu.Unlock()
+	s.talks.set(t)
+	s.talks.own(t.ChatID, t.ID)
 }
 
 // touchChat moves the talk of a chat that has a new message to the front.
@@ -135,6 +158,13 @@ func (l *talkList) set(t Talk) {
 	}
 	listed.Talk = t
 	l.touch(listed, t.UpdatedAt)
+}
+
+func (l *talkList) own(chat string, talk int) {
+	if l.byChat == nil {
+		l.byChat = map[string]*listedTalk{}
+	}
+	l.byChat[chat] = l.byID[talk]
 }
 
 func (l *talkList) touch(t *listedTalk, at int64) {

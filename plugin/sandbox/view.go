@@ -15,9 +15,12 @@
 package sandbox
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"math"
 	"slices"
+	"time"
 )
 
 // selection says which items a fault changes. Its zero value is all of them.
@@ -30,13 +33,17 @@ func (f Fault) selection() selection {
 	return selection{messages: f.Messages, every: max(f.Every, 1), from: f.From, to: f.To}
 }
 
-// has takes the place of an item, 0 the oldest, or the first of a listing.
-func (s selection) has(position int, item json.RawMessage) bool {
+// has takes the place of an item, 0 the oldest, or the first of a listing, and what
+// tells its message's id, for which it may not ask.
+func (s selection) has(position int, id func() string) bool {
 	if position < s.from || s.to > 0 && position >= s.to || position%s.every != s.every-1 {
 		return false
 	}
-	return len(s.messages) == 0 || slices.Contains(s.messages, MessageID(item))
+	return len(s.messages) == 0 || slices.Contains(s.messages, id())
 }
+
+// noID is of what is no message.
+func noID() string { return "" }
 
 // change rewrites the items of a selection.
 type change struct {
@@ -59,6 +66,12 @@ const fillerEvery = 11
 // view is how a chat's history, or a listing of the CRM, looks to one request.
 type view struct {
 	oldestFirst bool
+	newestFirst bool
+	noOrder     bool
+	noFilter    bool
+	filterShift time.Duration
+	late        []lateEntries
+	wholeChat   bool
 	fillers     []filler // take turns
 	hidden      []selection
 	changes     []change
@@ -71,26 +84,60 @@ type view struct {
 	nextTo      string
 }
 
+// lateEntries are those that are listed only so long after they came; never if zero.
+type lateEntries struct {
+	selection
+	lag time.Duration
+}
+
 // view gathers the faults that change what a page holds.
 func (s *Server) view(request Request) view {
 	v := view{pastEnd: s.config.PastEnd}
 	rewrite := func(f Fault, how func(json.RawMessage) json.RawMessage) {
 		v.changes = append(v.changes, change{f.selection(), how})
 	}
+	talk := request.Endpoint == EndpointTalkMessages
 	for _, f := range s.faults.takeAll(request, stageView) {
 		switch f.Kind {
 		case FaultOldestFirst:
 			v.oldestFirst = true
+		case FaultNewestFirst:
+			v.newestFirst = true
+		case FaultNoOrder:
+			v.noOrder = true
+		case FaultFilterIgnored:
+			v.noFilter = true
+		case FaultFilterOff:
+			v.filterShift = cmp.Or(f.Shift, time.Second)
+		case FaultLate:
+			v.late = append(v.late, lateEntries{f.selection(), f.Lag})
+		case FaultWholeChat:
+			v.wholeChat = true
+		case FaultDelivery:
+			rewrite(f, func(item json.RawMessage) json.RawMessage { return delivered(item, request.N) })
 		case FaultNullItems:
 			v.fillers = append(v.fillers, fillerNull)
 		case FaultDuplicates:
 			v.fillers = append(v.fillers, fillerDuplicate)
 		case FaultNoID:
-			rewrite(f, func(item json.RawMessage) json.RawMessage { return without(item, "message", "id") })
+			path := []string{"message", "id"}
+			if talk {
+				path = path[1:]
+			}
+			rewrite(f, func(item json.RawMessage) json.RawMessage { return without(item, path...) })
 		case FaultNoMsec:
-			rewrite(f, func(item json.RawMessage) json.RawMessage { return without(item, "msec_timestamp") })
+			name := "msec_timestamp"
+			if talk {
+				name = "msec_created_at"
+			}
+			rewrite(f, func(item json.RawMessage) json.RawMessage { return without(item, name) })
 		case FaultStamp:
-			rewrite(f, func(item json.RawMessage) json.RawMessage { return Restamp(item, f.Stamp, f.Shift) })
+			rewrite(f, func(item json.RawMessage) json.RawMessage {
+				if talk || request.Endpoint == EndpointEvents {
+					return RestampTalk(item, f.Stamp, f.Shift)
+				}
+				return Restamp(item, f.Stamp, f.Shift)
+			})
 			v.stamps = append(v.stamps, f)
 		case FaultBigItems:
 			rewrite(f, func(item json.RawMessage) json.RawMessage { return padded(item, f.Size) })
@@ -122,8 +169,15 @@ func (v *view) limit(asked int) int {
 }
 
 // hides reports whether the item at a position is left out of its page.
-func (v *view) hides(position int, item json.RawMessage) bool {
-	return slices.ContainsFunc(v.hidden, func(s selection) bool { return s.has(position, item) })
+func (v *view) hides(position int, id func() string) bool {
+	return slices.ContainsFunc(v.hidden, func(s selection) bool { return s.has(position, id) })
+}
+
+// holdsBack reports whether what came at a time, in unix s, is not listed yet.
+func (v *view) holdsBack(position int, id func() string, came, now int64) bool {
+	return slices.ContainsFunc(v.late, func(l lateEntries) bool {
+		return (l.lag == 0 || now < came+int64(l.lag/time.Second)) && l.has(position, id)
+	})
 }
 
 // len returns how many items, fillers included, n messages are.
@@ -164,14 +218,18 @@ func (c *chat) appendPage(dst []byte, v *view, offset, limit int) (page []byte, 
 		switch {
 		case len(v.hidden)+len(v.changes) > 0:
 			item := json.RawMessage(c.appendItem(nil, position))
-			if v.hides(position, item) {
+			id := func() string { return MessageID(item) }
+			if v.hides(position, id) {
 				dst = dst[:start]
 				continue
 			}
 			if filled && fill == fillerNull {
 				item = json.RawMessage("null")
 			}
-			dst = append(dst, v.changed(position, item)...)
+			if filled && fill == fillerNull {
+				id = noID
+			}
+			dst = append(dst, v.changed(position, id, item)...)
 		case filled && fill == fillerNull:
 			dst = append(dst, "null"...)
 		default:
@@ -184,10 +242,10 @@ func (c *chat) appendPage(dst []byte, v *view, offset, limit int) (page []byte, 
 
 // changed returns the item as it is served. Which changes concern it is decided
 // before the first of them.
-func (v *view) changed(position int, item json.RawMessage) json.RawMessage {
+func (v *view) changed(position int, id func() string, item json.RawMessage) json.RawMessage {
 	var apply []change
 	for _, c := range v.changes {
-		if c.has(position, item) {
+		if c.has(position, id) {
 			apply = append(apply, c)
 		}
 	}
@@ -210,6 +268,24 @@ func without(item json.RawMessage, path ...string) json.RawMessage {
 		object[path[0]] = without(object[path[0]], path[1:]...)
 	}
 	return encode(object)
+}
+
+// delivered gives a message the delivery_status of the n-th request. The rest of it
+// stays byte for byte.
+func delivered(item json.RawMessage, n int) json.RawMessage {
+	var m struct {
+		Status json.RawMessage `json:"delivery_status"`
+	}
+	if json.Unmarshal(item, &m) != nil || len(m.Status) == 0 {
+		return item
+	}
+	before, after, _ := bytes.Cut(item, []byte(`"delivery_status":`))
+	status := []string{"sent", "delivered", "read"}[n%3]
+	rest, ok := bytes.CutPrefix(after, m.Status)
+	if !ok {
+		return item // spelt in another way
+	}
+	return slices.Concat(before, []byte(`"delivery_status":"`+status+`"`), rest)
 }
 
 // padded makes an object size bytes long, if it is shorter, by a field that the

@@ -182,6 +182,16 @@ func (c *Checkpoint) bound(kept []Seen, now int64) []Seen {
 	return rest
 }
 
+// OlderThan says that c is from before o was reached. Where all that was delivered claims to
+// be of the future, their times do not tell.
+func (c *Checkpoint) OlderThan(o *Checkpoint) bool {
+	if c.Time != o.Time || len(o.Seen) == 0 {
+		return c.Time < o.Time
+	}
+	last := o.Seen[len(o.Seen)-1].ID
+	return !slices.ContainsFunc(c.Seen, func(s Seen) bool { return s.ID == last })
+}
+
 // checkpointVersion is written into every checkpoint. A reader that meets a
 // higher one refuses it rather than guess.
 const checkpointVersion = 1

@@ -56,6 +56,12 @@ func (p *pass) boundary(ctx context.Context, k *kept) (page []Item, at int, foun
 		if page, err = p.fetch(ctx, at); err != nil {
 			return nil, 0, false, err
 		}
+		if b.repeats(page, at) {
+			// The times may have led past the chat's end.
+			if past, err := p.repeatsBelow(ctx, page, at); past || err != nil {
+				return nil, 0, false, err
+			}
+		}
 		news := 0
 		for i := range page {
 			it := &page[i]
@@ -106,6 +112,11 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 		}
 		if fuller && !nameless(page) {
 			return page, at, nil
+		}
+		if shallower := min(at, b.at); b.repeats(page, at) {
+			if past, err := p.repeatsBelow(ctx, page, at); past || err != nil {
+				return page, shallower, err
+			}
 		}
 		last := at + len(page) - 1
 		n, ok := b.gap()
@@ -229,9 +240,9 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 			}
 		}
 		if cut == 0 && len(page) < p.pageSize && p.server.Misleads() {
-			// Above what was passed nothing is shown, as far as this page goes: the next
-			// one begins where it does.
-			offset = max(0, at-(p.span-1))
+			// Above what was passed nothing is shown, as far as this page goes. The next one
+			// ends where it begins, even if the server never gives more than it has so far.
+			offset = max(0, at-p.fullest)
 			f.mark, f.markAt = mark, markAt
 			f.blind = func(page []Item) int { return len(page) }
 		}

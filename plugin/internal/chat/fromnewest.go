@@ -65,6 +65,7 @@ type pass struct {
 	above   bool  // something new has been passed
 	now     int64 // the server's clock at the first page
 	span    int   // how many entries a page really holds, as far as known
+	fullest int   // how many the fullest page held
 	nearby  int64 // the last time of the page before
 	emitted int
 
@@ -105,7 +106,7 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if p.latest && !p.known {
-		return Result{Checkpoint: p.latestOf(k), Set: true}, nil
+		return Result{Checkpoint: p.latestOf(k, complete), Set: true}, nil
 	}
 	if complete {
 		err = p.emitKept(ctx, nil, k, len(k.items))
@@ -135,6 +136,10 @@ func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
 		p.now = got.Now
 	}
 	p.entries += len(page)
+	p.fullest = max(p.fullest, len(page))
+	if len(page) == p.pageSize {
+		p.server.Filled()
+	}
 	if err := p.checkOrder(page); err != nil {
 		return nil, err
 	}
@@ -143,16 +148,16 @@ func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
 			p.wrong++
 		}
 	}
-	p.fillTimes(page)
+	p.fillTimes(page, offset)
 	return page, nil
 }
 
 // fillTimes gives an item without a time that of the newer one next to it: it may be
 // as new as that, and so it is not taken for old. One that was delivered is known by its
 // id for that long (Checkpoint.Advance). A page without any time is as new as the last
-// that had one, for that stands next to it most often; the first is as new as the
-// checkpoint.
-func (p *pass) fillTimes(page []Item) {
+// that had one, for that stands next to it most often; the first, and what stands above all
+// others, is as new as the checkpoint.
+func (p *pass) fillTimes(page []Item, offset int) {
 	for i := 0; i < len(page); {
 		if page[i].Time != 0 {
 			i++
@@ -168,6 +173,9 @@ func (p *pass) fillTimes(page []Item) {
 			fill = page[i-1].Time
 		case end < len(page):
 			fill = page[end].Time
+			if offset == 0 {
+				fill = max(fill, p.from.Time, p.from.From)
+			}
 		default:
 			fill = p.nearby
 		}
@@ -270,8 +278,9 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 	return p.emit(ctx, out, p.now)
 }
 
-// latestOf returns the checkpoint of a chat that is to be read from now on.
-func (p *pass) latestOf(k *kept) Checkpoint {
+// latestOf returns the checkpoint of a chat that is to be read from now on. Where the walk
+// is complete it has met all that lies within the lookback.
+func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
 	var c Checkpoint
 	met := k.delivered()
 	// Where most messages are later than the server's clock, and not than ours, the
@@ -279,7 +288,7 @@ func (p *pass) latestOf(k *kept) Checkpoint {
 	now := max(p.now, min(median(times(k.items)), p.clock))
 	c.Advance(met, p.lookback, now)
 	c.From = max(c.From, c.floor(p.lookback)*tick)
-	if !k.ended {
+	if !complete {
 		// What lies behind was not delivered either, and is about as old as the last
 		// that was met.
 		for _, s := range met[:min(len(met), anchors)] {

@@ -119,6 +119,9 @@ func (p *pass) cutBlind(ctx context.Context, f *frontier, page []Item) (cut int,
 	return cut, len(check) > 0 && check[0].ID == f.mark, err
 }
 
+// mostStep keeps a position from running out of its range where a server's list has no end.
+const mostStep = 1 << 30
+
 // bracket narrows down a position in a list that may change meanwhile: in
 // doubling steps until it lies between two offsets, then by halves.
 type bracket struct {
@@ -131,6 +134,18 @@ type bracket struct {
 	// turns counts these contradictions, and the looks at the very top that found
 	// the position to be higher still.
 	turns int
+
+	// The page that was looked at last, and where.
+	page []Item
+	at   int
+}
+
+// repeats says that a page is the one at another position before it: past the end some
+// servers give the last page again.
+func (b *bracket) repeats(page []Item, at int) bool {
+	same := len(page) > 0 && at != b.at && sameIDs(page, b.page)
+	b.page, b.at = page, at
+	return same
 }
 
 // newBracket returns a bracket that begins with a step. Whole pages overlap, so
@@ -175,7 +190,7 @@ func (b *bracket) next() int {
 		return b.above + n/2
 	}
 	step := b.step
-	b.step *= 2
+	b.step = min(2*step, mostStep)
 	if b.below < 0 {
 		return b.above + step
 	}

@@ -57,6 +57,12 @@ func (k *kept) find(page []Item) (i, at int) {
 	return -1, -1
 }
 
+// ends says that a page ends with the oldest item that was kept.
+func (k *kept) ends(page []Item) bool {
+	i, at := k.find(page)
+	return i >= 0 && i == len(page)-1 && at == len(k.items)-1
+}
+
 // cut finds the oldest of the kept items in a page: what stands behind it has
 // not been read yet, but for entries without an identity that were kept there.
 func (k *kept) cut(page []Item) (int, bool) {
@@ -76,10 +82,10 @@ func (k *kept) cut(page []Item) (int, bool) {
 // recognised by, so that it has arrived there meanwhile, and the rest has not gone.
 func (k *kept) misplaced(page []Item, cut int) bool {
 	_, at := k.find(page)
-	return at >= 0 && cut < len(page) && page[cut].ID != "" &&
-		slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
-			return it.ID != "" && second(page[cut].Time) >= second(it.Time)
-		})
+	first := slices.IndexFunc(page[cut:], func(it Item) bool { return it.ID != "" })
+	return at >= 0 && first >= 0 && slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
+		return it.ID != "" && second(page[cut+first].Time) >= second(it.Time)
+	})
 }
 
 // edge returns how many of the last kept entries the next page should repeat
@@ -156,6 +162,18 @@ func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 	return nil, false, p.stuck(stuckAfter)
 }
 
+// mostSame is how often in a row a page is asked for further down and is the one before it
+// again until it may be past the end.
+const mostSame = 3
+
+// repeatsBelow reports whether a page at a position stands far below it as well. So it is past
+// the end with servers that give their last page again there. That just as much has
+// arrived meanwhile as was skipped may happen with small steps.
+func (p *pass) repeatsBelow(ctx context.Context, page []Item, at int) (bool, error) {
+	below, err := p.fetch(ctx, at+16*p.pageSize+1)
+	return err == nil && len(page) > 0 && sameIDs(below, page), err
+}
+
 // walkFrom walks on from a page at a position. Where the buffer is full it stops, or
 // forgets what it saw first and slides on.
 func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k *kept, complete bool, err error) {
@@ -173,8 +191,11 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 	behind := false // this page was asked for to see if anything follows a short one,
 	var last []Item // which was this,
 	var lastAt int  // at this position
-	short := false  // and this one begins above what was read last, and shows no more
-	known := 0      // where that is in the page
+	begun := at
+	var before []Item
+	same := 0      // how often in a row a page was the one before it
+	short := false // and this one begins above what was read last, and shows no more
+	known := 0     // where that is in the page
 	for idle := 0; ; {
 		k.add(p, fresh)
 		if behind && len(fresh) > 0 {
@@ -185,7 +206,22 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if p.reached(k) {
 			return k, true, nil
 		}
-		if len(page) < p.pageSize && !short {
+		if len(fresh) == 0 && sameIDs(page, before) {
+			same++
+		} else {
+			same = 0
+		}
+		// The first page time and again is rather that of a server that ignores the offset.
+		if same == mostSame && (len(k.items) > len(page) || begun > 0) {
+			if k.ended, err = p.repeatsBelow(ctx, page, at); k.ended || err != nil {
+				return k, k.ended, err
+			}
+		}
+		before = page
+		if behind && len(page) < p.fullest && k.ends(page) && !p.server.Misleads() {
+			short = false // it shows less than it could: there is no more
+		}
+		if (len(page) < p.pageSize || behind && len(fresh) == 0) && !short {
 			e, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err
@@ -304,8 +340,8 @@ type end struct {
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
-// looked behind, until this server has shown often enough that nothing follows: right
-// behind what was shown, and every other time farther down too.
+// looked behind, until this server has shown often enough that nothing follows: behind
+// all that was asked for, or while no page was full yet, right behind what was shown.
 func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
 	misleads := p.server.Misleads()
 	switch {
@@ -314,16 +350,15 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
 		// for.
 		return end{is: true}, nil
-	case behind && fresh == 0 && !p.server.Farther():
+	case behind && fresh == 0:
 		p.server.Ended()
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
-	case behind && fresh == 0:
-	case p.server.Believed():
+	case at == 0 && p.server.Believed():
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}
-	if fresh > 0 && (misleads || len(page) > 1) {
+	if fresh > 0 && (misleads || len(page) > 1 && p.server.Limits()) {
 		return end{near: true}, nil
 	}
 	steps := []int{p.pageSize}
@@ -335,32 +370,27 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		if err != nil {
 			return end{}, err
 		}
-		var next []Item
-		for i := range below {
-			if _, known := k.index[below[i].ID]; !known || below[i].ID == "" {
-				next = append(next, below[i])
-			}
-		}
-		if len(next) == 0 {
+		// Something that is known stands there if it has moved down meanwhile, or if this
+		// is past the end and the last page comes again.
+		switch i, _ := k.find(below); {
+		case len(below) == 0, k.ends(below):
 			continue
-		}
-		// That stands behind this page only if nothing has moved meanwhile.
-		if len(next) < len(below) {
+		case i >= 0:
 			return end{}, nil
 		}
 		again, err := p.fetch(ctx, at)
 		if err != nil || !sameIDs(again, page) {
 			return end{}, err
 		}
-		if p.server.Continued(len(next) + step) {
+		if p.server.Continued(len(below) + step) {
 			p.onShortPages()
 		}
 		if fresh > 0 {
 			// Between this page and that one something may stand, so the overlapping page
 			// comes next.
-			next = nil
+			below = nil
 		}
-		return end{next: next, step: step}, nil
+		return end{next: below, step: step}, nil
 	}
 	p.server.Ended()
 	p.believed = p.believed || !p.known && !misleads

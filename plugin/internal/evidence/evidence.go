@@ -24,6 +24,7 @@ type Server struct {
 	skipped  int  // short pages that were believed since one was last looked behind
 	followed int  // entries that did follow one
 	refuted  bool // so that short pages are no sign of the end
+	full     bool // a page held all that was asked for, so there is no lower limit
 }
 
 const (
@@ -81,12 +82,18 @@ func (e *Server) Believed() bool {
 	return false
 }
 
-// Farther reports whether it is worth another look, farther down, that nothing was
-// met right behind a short page: a server may hide more in a row than a page holds.
-func (e *Server) Farther() bool {
+// Filled notes that a page held all that was asked for.
+func (e *Server) Filled() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.ends%2 == 1
+	e.full = true
+}
+
+// Limits reports whether the server may have a lower limit than what is asked for.
+func (e *Server) Limits() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.full
 }
 
 // Misleads reports whether short pages are no sign of the end at this server.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // Config is what a Reader is made of. NewPass and the sizes are required;
@@ -17,7 +18,7 @@ type Config struct {
 	// NewPass makes the passes, and with them the requests.
 	NewPass chat.NewPass
 	// Store keeps checkpoints across restarts. nil: they are kept in memory.
-	Store Store
+	Store checkpoint.Store
 	Hooks Hooks
 
 	// PageSize is how many entries a request asks for, 2 or more: consecutive

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // load gets the chat's checkpoint, unless it is at hand. With an error it also
@@ -21,11 +22,11 @@ func (r *Reader) load(c *record) (retryIn time.Duration, err error) {
 		return 0, nil
 	}
 	var value []byte
-	err = ErrNoCheckpoint
+	err = checkpoint.ErrNone
 	if r.cfg.Store != nil {
 		value, err = r.cfg.Store.Load(r.ctx, c.id)
 	}
-	missing := errors.Is(err, ErrNoCheckpoint)
+	missing := errors.Is(err, checkpoint.ErrNone)
 	if err != nil && !missing {
 		retryIn = r.retryStore(int(c.loadFailures))
 		if r.ctx.Err() == nil {
@@ -45,7 +46,7 @@ func (r *Reader) load(c *record) (retryIn time.Duration, err error) {
 	lost := false
 	if c.kept != "" {
 		mine := c.kept.unpack()
-		lost = missing || corrupt != nil || cp.Time < mine.Time || !r.cfg.OncePerAdd && pack(&cp) != c.kept
+		lost = missing || corrupt != nil || cp.OlderThan(&mine) || !r.cfg.OncePerAdd && pack(&cp) != c.kept
 		if lost {
 			cp, corrupt, missing = mine, nil, false
 			lost = r.cfg.Store != nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
 )
 
@@ -28,7 +29,7 @@ func (fewItems) Page(context.Context, string, int, int) (chat.Page, error) {
 // blackHole is a store that keeps nothing, so that its memory is not counted.
 type blackHole struct{}
 
-func (blackHole) Load(context.Context, string) ([]byte, error) { return nil, ErrNoCheckpoint }
+func (blackHole) Load(context.Context, string) ([]byte, error) { return nil, checkpoint.ErrNone }
 func (blackHole) Save(context.Context, string, []byte) error   { return nil }
 
 func heapInUse() int {

@@ -5,6 +5,8 @@ package reader
 import (
 	"context"
 	"sync"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // MemoryStore is a Store that lasts as long as the process. The zero value is
@@ -20,7 +22,7 @@ func (m *MemoryStore) Load(_ context.Context, chat string) ([]byte, error) {
 	defer m.mu.Unlock()
 	v, ok := m.values[chat]
 	if !ok {
-		return nil, ErrNoCheckpoint
+		return nil, checkpoint.ErrNone
 	}
 	return []byte(v), nil
 }

@@ -18,13 +18,14 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
 )
 
 // crashStore is a store of one run: when the process has gone, nothing reaches
 // it any more.
 type crashStore struct {
-	Store
+	checkpoint.Store
 
 	gone atomic.Bool
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 func TestReader_SavesAtMostOncePerIntervalAndChat(t *testing.T) {
@@ -431,7 +432,7 @@ func (nilStore) Save(context.Context, string, []byte) error   { return nil }
 func TestMemoryStore(t *testing.T) {
 	var s MemoryStore
 	_, err := s.Load(t.Context(), "a")
-	require.ErrorIs(t, err, ErrNoCheckpoint)
+	require.ErrorIs(t, err, checkpoint.ErrNone)
 	value := []byte("1")
 	require.NoError(t, s.Save(t.Context(), "a", value))
 	value[0] = '2'

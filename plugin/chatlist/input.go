@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chatlist
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
+)
+
+func init() {
+	component.Register(&component.Input{
+		Name: inputName,
+		Spec: spec(),
+		New: func(conf *service.ParsedConfig, mgr *service.Resources) (replay.Input, error) {
+			return newInput(conf, mgr)
+		},
+		Check:    func(r *component.FieldReader, l component.Labels) { readConfig(r, l) },
+		StandIns: map[string]any{fieldAPIURL: "https://example.kommo.com", fieldAccessToken: "token"},
+	})
+}
+
+// maxChatsOut is how many chats may be delivered and not acknowledged before listing
+// waits. Each takes some 3 kB, most of it the message, which may have to be sent again.
+// It is reached only where thousands of chats are rejected again and again.
+const maxChatsOut = 65_536
+
+// input is the input kommo_chats.
+type input struct {
+	conf    *config
+	log     *service.Logger
+	metrics *metrics
+	lister  *listing.Lister
+	probe   *crm.Client // tries once, for ConnectionTest
+
+	stopped context.Context // ends with Close
+	stop    context.CancelFunc
+	start   sync.Once
+	running sync.WaitGroup // the goroutine of Connect
+
+	acked chan struct{} // for save: the checkpoint may have moved
+	wake  chan struct{} // for Read: it may go on
+	stuck atomic.Bool   // what was acknowledged can't be saved
+
+	// For Read alone:
+	ended    bool
+	next     time.Time // when the next listing begins
+	failures int       // in a row
+	failed   *component.Throttle
+	listed   int
+	reported time.Time
+	odd      int
+}
+
+func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, error) {
+	conf, err := parseConfig(parsed, mgr)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{
+		conf:     conf,
+		log:      mgr.Logger(),
+		metrics:  newMetrics(mgr.Metrics()),
+		acked:    make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1),
+		failed:   component.NewThrottle(),
+		reported: time.Now(),
+	}
+	in.stopped, in.stop = context.WithCancel(context.Background())
+
+	attempts := component.NewAttemptLog(in.log)
+	callConf := conf.Caller(mgr, func(a apicall.Attempt) {
+		in.metrics.Attempt(a)
+		in.metrics.reached(a.Outcome)
+		attempts.Observe(a)
+	})
+	callConf.LimitFailed = component.LimitLog(in.log)
+	callConf.URLField = fieldAPIURL
+	client, err := in.newClient(callConf)
+	if err != nil {
+		return nil, err
+	}
+	if in.probe, err = in.newClient(component.OnlyOnce(callConf)); err != nil {
+		return nil, err
+	}
+	listConf := listing.Config{
+		Source:   &source{client: client, list: conf.source},
+		Name:     string(conf.source),
+		PageSize: conf.pageSize,
+		Origins:  conf.origins,
+		Since:    conf.updatedSince,
+		Once:     conf.source == crm.ContactChats,
+	}
+	checkpoints := component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, client.Host(), listing.CheckCheckpoint)
+	if conf.CheckpointCache != "" {
+		listConf.Store = checkpoints
+	}
+	listConf.Hooks = in.hooks(checkpoints)
+	in.lister = listing.New(listConf)
+	return in, nil
+}
+
+func (in *input) newClient(conf apicall.Config) (*crm.Client, error) {
+	return crm.NewClient(crm.Config{URL: in.conf.apiURL, Token: in.conf.accessToken, Call: apicall.New(conf)})
+}
+
+// Connect starts to save progress. The listing itself happens in Read.
+func (in *input) Connect(context.Context) error {
+	if in.stopped.Err() != nil {
+		return service.ErrNotConnected
+	}
+	in.start.Do(func() {
+		if in.conf.CheckpointCache == "" {
+			in.log.Info("Progress is kept in memory, and a restart will list all chats as new: set checkpoint_cache to keep it")
+		}
+		in.running.Go(in.save)
+	})
+	return nil
+}
+
+// Read implements replay.Input: it returns the chats of the next page on which
+// some are new or changed.
+func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
+	for !in.ended {
+		if err := in.turn(ctx); err != nil {
+			return nil, err
+		}
+		b, err := in.lister.Next(ctx)
+		if err != nil {
+			if err := in.retry(ctx, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		in.failures = 0
+		signal(in.acked) // a page without anything new moves the checkpoint too
+		if b.Done {
+			in.ended = in.conf.pollInterval == 0
+			in.next = time.Now().Add(in.conf.pollInterval)
+		}
+		in.listed += len(b.Rows)
+		in.reportProgress()
+		if len(b.Rows) > 0 {
+			return in.batch(b), nil
+		}
+	}
+	return nil, service.ErrEndOfInput
+}
+
+func (in *input) batch(b *listing.Batch) *replay.Batch {
+	messages := make(service.MessageBatch, len(b.Rows))
+	newest := int64(0)
+	for i := range b.Rows {
+		messages[i] = newMessage(b.Rows[i].Value.(*crm.Entry)) //nolint:forcetypeassert // source put it there
+		newest = max(newest, b.Rows[i].Updated)
+	}
+	in.metrics.delivered(len(messages), newest)
+	b.Rows = nil // or one chat that is never accepted would keep the page
+	return &replay.Batch{
+		Messages: messages,
+		// Each chat is acknowledged by itself, so one that is always rejected holds up
+		// no other.
+		Accepted: func(i int) {
+			b.AckRow(i)
+			signal(in.acked)
+			signal(in.wake)
+		},
+	}
+}
+
+// Stopped implements replay.Stopper: kommo_chat_history rejects with this error what it
+// has not read when it is stopped.
+func (*input) Stopped(err error) bool { return errors.Is(err, reader.ErrClosed) }
+
+// turn waits until the next request may be made.
+func (in *input) turn(ctx context.Context) error {
+	if err := in.sleep(ctx, time.Until(in.next)); err != nil {
+		return err
+	}
+	stalled := time.NewTimer(component.StalledAfter)
+	defer stalled.Stop()
+	for {
+		if err := in.sleep(ctx, 0); err != nil {
+			return err
+		}
+		full := in.lister.Unacked() >= maxChatsOut
+		if !full && !in.stuck.Load() {
+			return nil
+		}
+		select {
+		case <-in.wake:
+		case <-ctx.Done():
+		case <-stalled.C:
+			if full {
+				in.warnStalled()
+			}
+		}
+	}
+}
+
+// retry reports an error and waits until the same may be tried again.
+func (in *input) retry(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return in.sleep(ctx, 0)
+	}
+	wait := in.backoff(in.failures)
+	var store *listing.StoreError
+	switch {
+	case errors.As(err, &store):
+		in.metrics.checkpointErrors.Incr(1)
+	case !errors.Is(err, apicall.ErrSharedLimit):
+		// The client has already repeated the call, where that could help.
+		wait = in.conf.Backoff.MaxInterval
+	}
+	in.failures++
+	if more, ok := in.failed.Allow(); ok {
+		in.log.Errorf("Chats could not be listed; next try in %s%s: %v", component.Round(wait), more, err)
+	}
+	return in.sleep(ctx, wait)
+}
+
+func (in *input) backoff(failures int) time.Duration {
+	return min(in.conf.Backoff.InitialInterval<<min(failures, 20), in.conf.Backoff.MaxInterval)
+}
+
+// sleep waits, and returns an error as soon as the input is closed or ctx ends.
+func (in *input) sleep(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	if in.stopped.Err() != nil {
+		return service.ErrNotConnected
+	}
+	return ctx.Err()
+}
+
+// save writes what was acknowledged, at most once in a checkpoint_interval. While
+// that fails the listing waits: what can't be remembered would be repeated after a
+// crash.
+func (in *input) save() {
+	failed := component.NewThrottle()
+	for failures := 0; ; {
+		if failures == 0 {
+			select {
+			case <-in.acked:
+			case <-in.stopped.Done():
+				return
+			}
+		}
+		wait := in.conf.CheckpointInterval
+		if err := in.lister.Save(in.stopped); err == nil {
+			failures = 0
+			in.stuck.Store(false)
+			signal(in.wake)
+		} else if in.stopped.Err() == nil {
+			wait = in.backoff(failures)
+			failures++
+			in.stuck.Store(true)
+			in.metrics.checkpointErrors.Incr(1)
+			if more, ok := failed.Allow(); ok {
+				in.log.Errorf("The checkpoint cache failed, and listing waits until it works again; next try in %s%s: %v", component.Round(wait), more, err)
+			}
+		}
+		_ = in.sleep(in.stopped, wait)
+	}
+}
+
+// Close stops listing and writes the last checkpoint.
+func (in *input) Close(ctx context.Context) error {
+	in.stop()
+	in.running.Wait()
+	in.conf.Transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, component.CloseTimeout)
+	defer cancel()
+	return in.lister.Save(ctx)
+}
+
+// ConnectionTest asks for one entry.
+func (in *input) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
+	if _, err := in.probe.List(ctx, in.conf.source, 1, 1); err != nil {
+		return service.ConnectionTestFailed(err).AsList()
+	}
+	return service.ConnectionTestSucceeded().AsList()
+}
+
+// signal leaves a signal, which is kept if nobody waits for it yet.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

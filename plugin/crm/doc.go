@@ -1,9 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-// Package crm lists chats through Kommo's CRM API: one page per call, with a
-// bearer token.
-//
-// What it knows of that API is in chats-api.md, "Finding chats". It knows
-// nothing of the order in which the API lists, of what changed since the last
-// time, or of Benthos.
-package crm
