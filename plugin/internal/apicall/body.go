@@ -183,9 +183,11 @@ func code(s string) string {
 	return s
 }
 
-// traceID accepts what looks like one, so neither a sentence nor a signature.
+// traceID accepts what looks like one, so neither a sentence nor a signature nor a phone
+// number.
 func traceID(s string) string {
-	if len(s) > maxTraceID || strings.ContainsFunc(s, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '_' }) {
+	digits := !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+	if len(s) > maxTraceID || digits || strings.ContainsFunc(s, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '_' }) {
 		return ""
 	}
 	return s

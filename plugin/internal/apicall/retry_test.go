@@ -530,7 +530,7 @@ func TestGet_FieldsOfAStatusError(t *testing.T) {
 	assert.Empty(t, e.ErrorType)
 	e = get(answer{status: 500, body: `{"trace_id":"2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b"}`})
 	assert.Contains(t, e.Error(), "trace_id 2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b: try again later")
-	for _, id := range []string{"2a2593df86235c44943a40ce35409d18bda5778c", "a sentence", "я"} {
+	for _, id := range []string{"2a2593df86235c44943a40ce35409d18bda5778c", "a sentence", "я", "15551234567"} {
 		assert.Empty(t, get(answer{status: 500, body: `{"trace_id":"` + id + `"}`}).TraceID)
 	}
 	date := "Tue, 13 Dec 2022 11:00:00 GMT"
