@@ -209,16 +209,21 @@ type talkEnd struct {
 	more bool
 }
 
+// few is how many times as much as a page holds has to have room in it for the page to end
+// the talk without a proof: no server has a limit that low, and none hides that much.
+const few = 10
+
 // talkEnd decides whether a page that is shorter than asked ends the talk, as end does
 // for an API that is addressed by offset: it is looked behind, until this server has shown
 // often enough that nothing follows.
 func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []Item, at spot, more bool) (talkEnd, error) {
 	misleads := p.server.Misleads()
-	if at.page == 1 && !misleads {
+	if at.page == 1 && !misleads && (!more || p.server.LinksAlways()) {
+		little := len(page)*few <= p.PageSize
 		switch {
-		case p.Latest && !p.Known, len(page) == 0 && !more:
+		case p.Latest && !p.Known, len(page) == 0:
 			return talkEnd{is: true}, nil
-		case !more && p.server.Believed():
+		case little && p.server.BelievedFew(), p.server.Believed():
 			p.found.Believed = true
 			return talkEnd{is: true}, nil
 		}
@@ -257,6 +262,8 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		}
 		return talkEnd{next: below, at: look, more: more}, nil
 	}
-	p.server.Ended()
+	if p.server.Ended(); more {
+		p.server.EndedLinked()
+	}
 	return talkEnd{is: true}, nil
 }
