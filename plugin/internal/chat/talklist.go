@@ -48,7 +48,7 @@ func (l *talkList) add(p *talkPass, w period, page []Item) (fresh int) {
 		l.met = l.met || p.seen[it.ID]
 		l.outside = l.outside || !w.keeps(&it)
 		l.step(p, &it)
-		if it.Time != 0 && !p.isNew(&it) || p.seen[it.ID] {
+		if !p.mayBeNew(w, &it) {
 			// Only its place counts. Its value and its id may keep the page in memory.
 			it = Item{ID: strings.Clone(it.ID), Time: it.Time}
 		} else {

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
 )
@@ -27,6 +29,7 @@ func FromTalks(source TalkSource, server *evidence.Server) NewPass {
 		}
 		for _, d := range s.From.Seen {
 			p.seen[d.ID] = true
+			p.last = d
 		}
 		return p
 	}
@@ -45,6 +48,7 @@ type talkPass struct {
 	since int64 // ms; what was sent before is left out
 	floor int64 // second; what is older is not new
 	seen  map[string]bool
+	last  Seen // what was delivered last
 
 	limit int   // how many entries to ask for: the page size, or what the server gives at most
 	now   int64 // the server's clock when the last walk began, in ms
@@ -98,6 +102,9 @@ func (p *talkPass) run(ctx context.Context) error {
 	var w period
 	if p.Known {
 		w.from = p.From.floor(p.Lookback)
+		if p.last.ID != "" {
+			w.from = min(w.from, second(p.last.Time)) // which may be cut short
+		}
 	}
 	if !p.Start.Since.IsZero() {
 		w.from = max(w.from, second(p.since))
@@ -118,7 +125,7 @@ func (p *talkPass) run(ctx context.Context) error {
 	if !whole {
 		return p.cut(ctx, w, l)
 	}
-	return p.deliver(ctx, l)
+	return p.deliver(ctx, w, l)
 }
 
 // filterLies looks at a talk without the filter if it lets nothing pass that was
@@ -165,23 +172,42 @@ func (p *talkPass) latest(ctx context.Context) error {
 	return nil
 }
 
-// isNew says of an item whose time is settled that it is to be delivered.
-func (p *talkPass) isNew(it *Item) bool {
-	return !p.seen[it.ID] && it.Time >= p.since && second(it.Time) >= p.floor
+// mayBeNew says of an item of a period that it may have to be delivered.
+func (p *talkPass) mayBeNew(w period, it *Item) bool {
+	if p.seen[it.ID] {
+		return false
+	}
+	return it.Time == 0 || it.Time >= p.since && w.has(second(it.Time)) && (second(it.Time) >= p.floor || p.cutShort(it))
 }
 
-// deliver emits what is new of a list, oldest first.
-func (p *talkPass) deliver(ctx context.Context, l *talkList) error {
+// cutShort says that an item is of the second of what was delivered last, and that a
+// checkpoint could not keep all that was delivered of it.
+func (p *talkPass) cutShort(it *Item) bool {
+	return p.last.ID != "" && second(p.last.Time) == p.floor-1 && second(it.Time) == p.floor-1
+}
+
+// deliver emits what is new of a list and lies in a period, oldest first.
+func (p *talkPass) deliver(ctx context.Context, w period, l *talkList) error {
 	p.found.Odd += l.odd
-	return p.emit(ctx, l.sorted(max(p.From.Time, p.From.From)))
+	sorted := l.sorted(max(p.From.Time, p.From.From))
+	return p.emit(ctx, slices.DeleteFunc(sorted, func(it Item) bool { return !w.has(second(it.Time)) }))
 }
 
-// emit emits those of some items that are new.
+// emit emits those of some items that are new, which are sorted. Of the second in which
+// a checkpoint was cut short, that is what stands behind the item that was delivered last.
 func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 	out := make([]Item, 0, len(sorted))
+	behind := false
 	for i := range sorted {
-		if p.isNew(&sorted[i]) {
-			out = append(out, sorted[i])
+		it := &sorted[i]
+		behind = behind || it.ID == p.last.ID
+		switch {
+		case p.seen[it.ID], it.Time < p.since:
+		case second(it.Time) >= p.floor, behind && p.cutShort(it):
+			out = append(out, *it)
+			if it.untimed {
+				p.seen[strings.Clone(it.ID)] = true // no period is sure to be its only one
+			}
 		}
 	}
 	return p.Emit(ctx, out, p.now)

@@ -6,7 +6,10 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"math/rand/v2"
 	"slices"
+
+	"pgregory.net/rapid"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 )
@@ -44,6 +47,11 @@ type Talk struct {
 	Fail func() error
 
 	next int
+
+	// What was listed last, of these messages.
+	listed []chat.Item
+	of     []chat.Item
+	asked  chat.TalkQuery
 }
 
 // NewTalk returns a talk that keeps everything, newest first.
@@ -100,7 +108,13 @@ func (m *Talk) Messages(ctx context.Context, _ string, q chat.TalkQuery) (chat.T
 
 // list returns the messages that a query asks for, in the order of the API.
 func (m *Talk) list(q chat.TalkQuery) []chat.Item {
-	var out []chat.Item
+	q.Page, q.Limit = 0, 0
+	if m.listed != nil && q == m.asked && len(m.of) == len(m.Items) && (len(m.of) == 0 || &m.of[0] == &m.Items[0]) {
+		return m.listed
+	}
+	m.asked, m.of = q, m.Items
+	out := []chat.Item{}
+	defer func() { m.listed = out }()
 	for _, it := range m.Items {
 		s := it.Time / 1000
 		from, to := q.From+m.FromOff, q.To+m.ToOff
@@ -142,13 +156,13 @@ func (m *Talk) Late(ago int64) string {
 	if at < 0 {
 		at = len(m.Items)
 	}
-	m.Items = slices.Insert(m.Items, at, it)
+	m.Items = slices.Insert(slices.Clone(m.Items), at, it)
 	return it.ID
 }
 
 // Remove takes n messages away, as far as there are so many.
 func (m *Talk) Remove(at, n int) {
-	m.Items = slices.Delete(m.Items, at, min(at+n, len(m.Items)))
+	m.Items = slices.Delete(slices.Clone(m.Items), at, min(at+n, len(m.Items)))
 }
 
 // IDs returns the ids, oldest first.
@@ -157,4 +171,63 @@ func (m *Talk) IDs() []string { return IDsOf(m.Items) }
 func (m *Talk) id() string {
 	m.next++
 	return fmt.Sprintf("m%06d", m.next)
+}
+
+// DrawTalk draws what the API does of all that is not known.
+func DrawTalk(t *rapid.T) *Talk {
+	m := NewTalk()
+	m.Order = rapid.SampledFrom([]string{"newest", "oldest", "none"}).Draw(t, "order")
+	m.KeepFrom, m.KeepTo = rapid.Bool().Draw(t, "keeps from"), rapid.Bool().Draw(t, "keeps to")
+	if rapid.Bool().Draw(t, "keeps both") {
+		m.KeepFrom, m.KeepTo = true, true
+	}
+	m.FromOff = rapid.Int64Range(-1, 1).Draw(t, "from is off by")
+	m.ToOff = rapid.Int64Range(-1, 1).Draw(t, "to is off by")
+	m.Exclusive = rapid.Bool().Draw(t, "exclusive")
+	m.Next = rapid.SampledFrom([]string{"", "missing", "always"}).Draw(t, "next")
+	m.Bare = rapid.Bool().Draw(t, "seconds only")
+	return m
+}
+
+// TalkChaos changes a talk between any two requests: messages arrive, show up late, and
+// are deleted in runs anywhere.
+type TalkChaos struct {
+	m    *Talk
+	rnd  *rand.Rand
+	Gap  func() int64
+	Late map[string]bool // what did not arrive last
+
+	most, chance, left int
+	ago                int64
+}
+
+// NewTalkChaos returns one that makes changes of most messages at most. What is late was
+// sent less than ago before, in ms.
+func NewTalkChaos(t *rapid.T, m *Talk, most, chance int, ago int64) *TalkChaos {
+	rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "chaos"), 0))
+	return &TalkChaos{
+		m: m, rnd: rnd, left: 24, Late: map[string]bool{}, ago: ago,
+		Gap:    gaps(rnd, rapid.IntRange(0, 3).Draw(t, "gaps")),
+		most:   rapid.IntRange(1, most).Draw(t, "most"),
+		chance: rapid.IntRange(0, chance).Draw(t, "chance"),
+	}
+}
+
+// Strike may change the talk.
+func (c *TalkChaos) Strike() {
+	if c.left <= 0 {
+		return
+	}
+	if c.rnd.IntN(100) < c.chance {
+		c.m.Arrive(1+c.rnd.IntN(c.most), c.Gap)
+		c.left--
+	}
+	if n := len(c.m.Items); n > 0 && c.rnd.IntN(100) < c.chance {
+		c.m.Remove(c.rnd.IntN(n), 1+c.rnd.IntN(c.most))
+		c.left--
+	}
+	if c.ago > 0 && c.rnd.IntN(100) < c.chance {
+		c.Late[c.m.Late(c.rnd.Int64N(c.ago))] = true
+		c.left--
+	}
 }
