@@ -5,6 +5,7 @@ package feed
 import (
 	"context"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	// second.
 	slack = 2
 
+	// quiet is how long nothing has happened until the position may trail by less.
+	quiet = time.Hour
+
 	// maxPages and maxRows are how long a selection may be until it is cut. maxRows
 	// counts where pages are small.
 	maxPages = 8
@@ -33,6 +37,7 @@ type Events struct {
 	conf    Config
 	origins []string // sorted
 	since   int64
+	from    int64 // where to begin without a checkpoint, if that is later
 	value   value
 	loaded  bool
 	ledger  ledger
@@ -67,7 +72,7 @@ func NewEvents(conf Config) *Events {
 	e := &Events{
 		conf: conf, since: sinceOf(conf.Since), seen: map[uint64]int64{}, lap: listing.NewLap(conf.PageSize),
 		origins: slices.Compact(slices.Sorted(slices.Values(conf.Origins))),
-		value:   value{store: conf.Store, name: nameEvents},
+		value:   value{store: conf.Store, name: NameEvents},
 	}
 	if e.conf.Gather == 0 {
 		e.conf.Gather = defaultGather
@@ -154,18 +159,22 @@ func (e *Events) take(number, limit int, page *listing.Page) (done bool, err err
 		return false, nil
 	}
 	e.sel.take(step.Rows, func(r *listing.Row) bool { _, ok := e.seen[keyOf(r)]; return ok })
-	return e.judge(page, step.Ended), nil
+	return e.judge(page, step.Ended, len(page.Rows) < limit), nil
 }
 
 // judge decides what follows from the rows of a selection, as far as they were read.
-func (e *Events) judge(page *listing.Page, ended bool) (done bool) {
+// ended says that there are no more, and short that the page was not full.
+func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 	now := past(page)
 	switch {
+	case e.sel.wider > 0 && e.sel.met && !e.unfiltered:
+		e.distrust()
 	case ended && !e.meets():
 		return false
-	case ended && e.sel.to == 0:
+	case ended && (e.sel.to == 0 || e.sel.down):
 		e.accept()
 		e.advance(min(e.newest, now))
+		e.trailLess(now)
 		return true
 	case ended:
 		e.accept()
@@ -176,17 +185,32 @@ func (e *Events) judge(page *listing.Page, ended bool) (done bool) {
 		e.accept()
 		if e.order.newestFirst() && e.sel.oldest < e.base-slack && e.sel.oldest < e.started-lag {
 			e.advance(min(e.newest, now))
+			e.trailLess(now)
 			return true
 		}
 	case e.order.oldestFirst():
-		if e.lap.Pages() == 1 && e.sel.latest > e.sel.from && !e.meets() {
+		if e.lap.Pages() == 1 && e.sel.latest > e.sel.from && e.sel.expects && !e.sel.met && e.sel.wider == 0 {
+			e.distrust()
 			return false
 		}
 		e.accept()
 		e.cursor = max(e.cursor, e.sel.latest)
 		e.advance(min(e.cursor, now))
-		if e.sel.to == 0 && e.lap.Pages() >= maxPages && e.sel.rows >= maxRows && e.sel.rows >= 8*e.sel.overlap() {
+		long := e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short
+		if e.sel.to == 0 && e.sel.wider == 0 && long && e.sel.rows >= 8*e.sel.overlap() {
 			e.choose(selection{from: e.cursor})
+		}
+	case e.order.newestFirst() && e.sel.span == 0:
+		e.accept()
+		// The next selection reads the last two seconds again.
+		again := 0
+		for i := range page.Rows {
+			if page.Rows[i].Updated <= e.sel.oldest+1 {
+				again++
+			}
+		}
+		if (e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short) && 2*again < len(page.Rows) {
+			e.choose(selection{from: e.sel.from, to: e.sel.oldest, down: true})
 		}
 	case e.sel.uncut:
 		e.accept()
@@ -214,9 +238,6 @@ func (e *Events) meets() bool {
 	switch {
 	case e.unfiltered || !e.sel.expects:
 		return true
-	case e.sel.met && e.sel.wider > 0:
-		e.distrust()
-		return false
 	case e.sel.met:
 		return true
 	case e.sel.wider == 0:
@@ -245,21 +266,26 @@ func (e *Events) distrust() {
 func (e *Events) accept() {
 	rows := e.sel.buffer
 	e.sel.buffer = nil
-	keep := e.pos
-	if e.unfiltered {
-		// Nothing is read twice in this listing, but for the pages that overlap.
-		keep = max(keep, min(e.newest, e.started)-lag)
+	keep, overlap := e.pos, int64(0)
+	if e.unfiltered || e.sel.span == 0 && e.order.newestFirst() {
+		// Nothing of this is read twice in this listing, but where selections meet.
+		keep, overlap = max(keep, min(e.newest, e.started)-lag), e.sel.oldest+slack
 	}
+	before := e.pos
 	for i := range rows {
 		r := &rows[i]
 		key, at := keyOf(r), r.Updated
+		if at == 0 {
+			at = before
+		}
+		before = at
 		if at < e.since || e.pos > 0 && at < e.pos-slack {
 			continue
 		}
 		if _, ok := e.seen[key]; ok {
 			continue
 		}
-		if at >= keep-slack {
+		if at >= keep-slack || at <= overlap {
 			e.seen[key] = at
 			e.fresh = append(e.fresh, moment{key, at})
 		}
@@ -292,6 +318,17 @@ func (e *Events) advance(to int64) {
 	e.pruned = len(e.seen)
 }
 
+// trailLess moves the position of a feed in which nothing has happened for an hour, where
+// more than a page of it would be read by each listing.
+func (e *Events) trailLess(now int64) {
+	most := e.conf.PageSize * 3 / 4
+	if len(e.seen) <= most || now-e.newest < int64(quiet/time.Second) {
+		return
+	}
+	times := slices.Sorted(maps.Values(e.seen))
+	e.pos = max(e.pos, min(times[len(times)-1-most]+slack, e.newest))
+}
+
 // name names the talks that were gathered.
 func (e *Events) name(done bool) *Batch {
 	b := &Batch{Done: done}
@@ -319,28 +356,22 @@ func (e *Events) name(done bool) *Batch {
 // allKnown reports whether a page has nothing that is new.
 func (e *Events) allKnown(rows []listing.Row) bool {
 	for i := range rows {
-		if _, ok := e.seen[keyOf(&rows[i])]; !ok {
+		if _, ok := e.seen[keyOf(&rows[i])]; !ok && rows[i].Updated > 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// page turns an answer into the rows of a list. One without a time has that of the row
-// before it.
+// page turns an answer into the rows of a list.
 func (e *Events) page(answer *crm.EventPage) listing.Page {
 	page := listing.Page{More: answer.Next.Is, Date: answer.Date, Received: time.Now()}
-	before := e.sel.from
 	for i := range answer.Events {
 		ev := &answer.Events[i]
 		at := max(ev.CreatedAt, 0)
 		for at > 1e11 { // a smaller unit: 1e11 s are in the year 5138
 			at /= 1000
 		}
-		if at == 0 {
-			at = before
-		}
-		before = at
 		h := fnv.New64a()
 		if ev.ID == "" && ev.MessageID == "" {
 			h.Write(ev.Raw)

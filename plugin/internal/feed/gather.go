@@ -22,7 +22,7 @@ func (g *gathered) add(e *crm.Event, at int64) {
 	g.events++
 	t := g.byID[e.TalkID]
 	if t == nil {
-		t = &Talk{ID: e.TalkID, Origin: e.Origin, EntityID: e.EntityID, EntityType: e.EntityType}
+		t = &Talk{ID: e.TalkID, Origin: e.Origin, EntityID: e.EntityID, EntityType: e.EntityType, Event: true}
 		if g.byID == nil {
 			g.byID = map[string]*Talk{}
 		}

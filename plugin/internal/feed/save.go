@@ -6,10 +6,29 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 )
 
-// nameEvents is the name of the checkpoint of the feed.
-const nameEvents = "events"
+// The names of the checkpoints: that of the feed, which every [Discovery] has, and those
+// of what NewTalks and NewIDs read before.
+const (
+	NameEvents = "events"
+	NameTalks  = "talks"
+	NameStart  = "start"
+)
+
+// CheckCheckpoint returns why a value that a Store kept is not a whole checkpoint, or nil
+// if it is one.
+func CheckCheckpoint(value []byte) error {
+	if _, err := decodeStart(value); err == nil {
+		return nil
+	}
+	if _, _, _, err := decodeEvents(value); err == nil {
+		return nil
+	}
+	return listing.CheckCheckpoint(value)
+}
 
 // load reads the Store until it has been read once.
 func (e *Events) load(ctx context.Context) error {
@@ -21,6 +40,8 @@ func (e *Events) load(ctx context.Context) error {
 		return err
 	}
 	e.loaded = true
+	e.pos = max(e.since, e.from)
+	e.begin()
 	if b == nil {
 		return nil
 	}

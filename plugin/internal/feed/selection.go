@@ -11,6 +11,7 @@ type selection struct {
 	wider    int64 // how far before from is asked, beside slack
 	uncut    bool  // it is as short as can be
 	span     int64 // of a part that was cut: to - from + 1
+	down     bool  // what follows it was read, as the feed is newest first
 
 	rows           int // that were read
 	oldest, latest int64
@@ -35,7 +36,7 @@ func (s *selection) bounds() (from, to int64) {
 func (s *selection) broken(rows []listing.Row) bool {
 	out := 0
 	for i := range rows {
-		if at := rows[i].Updated; at < s.from-s.wider-slack || s.to > 0 && at > s.to+slack {
+		if at := rows[i].Updated; at > 0 && (at < s.from-s.wider-slack || s.to > 0 && at > s.to+slack) {
 			out++
 		}
 	}
@@ -47,6 +48,9 @@ func (s *selection) take(rows []listing.Row, known func(*listing.Row) bool) {
 	for i := range rows {
 		r := &rows[i]
 		at := r.Updated
+		if at == 0 {
+			continue // it says nothing
+		}
 		if s.rows == 0 || at < s.oldest {
 			s.oldest = at
 		}

@@ -66,6 +66,8 @@ type Talk struct {
 	// Raw is the API's own JSON of the latest event or, where the talk itself was asked
 	// for, of the talk, byte for byte.
 	Raw []byte
+	// Event says that Raw is an event.
+	Event bool
 }
 
 // Announced is a message that the feed has announced.
