@@ -20,8 +20,10 @@ type Queue struct {
 	Reader *reader.Reader
 	// ID returns the id that a message names.
 	ID func(m *service.Message) (string, error)
-	// Named, if set, is told of each id before it is read, and the message that named it.
+	// Named, if set, is told of each id before it is read, with the message that named it,
+	// and Done, if Named is, when that is over.
 	Named func(id string, m *service.Message)
+	Done  func(id string)
 }
 
 // Run queues what the messages of the input name, until that input ends.
@@ -74,7 +76,12 @@ func (q *Queue) Run(ctx context.Context) {
 			if q.Named != nil {
 				q.Named(id, batch[i])
 			}
-			q.Reader.Add(id, func(err error) { b.done(i, err) })
+			q.Reader.Add(id, func(err error) {
+				if q.Done != nil {
+					q.Done(id)
+				}
+				b.done(i, err)
+			})
 		}
 	}
 }
