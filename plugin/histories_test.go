@@ -384,7 +384,7 @@ func TestHistories_EveryBadDayAtOnce(t *testing.T) {
 		))
 		c := pipetest.NewCache()
 		var n atomic.Int64
-		s := h.Start(t, ids, fields{"page_size": 10, "max_buffered_pages": 3, "checkpoint_cache": "progress"},
+		s := h.Start(t, ids, fields{"page_size": 40, "max_buffered_pages": 4, "checkpoint_cache": "progress"},
 			options{Cache: c, Write: func(context.Context, []message) error {
 				if n.Add(1)%7 == 0 {
 					return errors.New("the output is full")
@@ -594,7 +594,7 @@ func TestHistories_AHealthyTailLogsNothing(t *testing.T) {
 		assert.Empty(t, s.Logs.Complaints())
 		s.Stop()
 		assert.Empty(t, s.Logs.Complaints())
-		assert.Zero(t, h.Connections())
+		s.Until("no connection is left", func() bool { return h.Connections() == 0 })
 	})
 }
 

@@ -26,8 +26,14 @@ type named struct {
 type namedTalk struct {
 	facts   facts
 	holders int
-	awaited map[string]int64 // announced and not come out, with the time of the announcement in Unix seconds
-	search  bool             // the next pass looks through all of the talk for them
+	awaited map[string]wait // announced and not come out
+	search  bool            // the next pass looks through all of the talk for them
+}
+
+// wait is for one message.
+type wait struct {
+	at   int64 // of the announcement, in Unix seconds
+	late bool  // the talk was read without it
 }
 
 func newNamed() *named { return &named{talks: map[string]*namedTalk{}} }
@@ -49,9 +55,11 @@ func (n *named) hold(talk string, known facts, announced []announcement, since t
 			continue
 		}
 		if t.awaited == nil {
-			t.awaited = map[string]int64{}
+			t.awaited = map[string]wait{}
 		}
-		t.awaited[a.message] = a.at
+		if _, is := t.awaited[a.message]; !is {
+			t.awaited[a.message] = wait{at: a.at}
+		}
 	}
 }
 
@@ -95,7 +103,8 @@ func (n *named) facts(talk string) facts {
 }
 
 // begins is called when a pass over a talk begins, with the checkpoint that it goes on
-// from: what that covers has come out.
+// from: what that covers has come out. What is late already is no matter of the checkpoint
+// any more, which moves on without it.
 func (n *named) begins(talk string, known bool, from *chat.Checkpoint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,8 +115,8 @@ func (n *named) begins(talk string, known bool, from *chat.Checkpoint) {
 	for _, s := range from.Seen {
 		delete(t.awaited, s.ID)
 	}
-	for id, at := range t.awaited {
-		if at*1000 < from.From {
+	for id, w := range t.awaited {
+		if !w.late && w.at*1000 < from.From {
 			delete(t.awaited, id)
 		}
 	}
@@ -151,7 +160,8 @@ func (n *named) wanted(talk string) map[string]bool {
 	return wanted
 }
 
-// late returns which of some announced messages have not come out.
+// late returns which of some announced messages have not come out, now that the talk was
+// read.
 func (n *named) late(talk string, announced []announcement) (late []announcement) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -160,7 +170,9 @@ func (n *named) late(talk string, announced []announcement) (late []announcement
 		return nil
 	}
 	for _, a := range announced {
-		if _, is := t.awaited[a.message]; is {
+		if w, is := t.awaited[a.message]; is {
+			w.late = true
+			t.awaited[a.message] = w
 			late = append(late, a)
 		}
 	}

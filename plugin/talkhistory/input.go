@@ -4,7 +4,6 @@ package talkhistory
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -19,6 +18,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
 )
@@ -97,7 +97,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	in.source = newSource(in.client, in.probe, in.health)
 
 	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), checkCheckpoint)
-	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), checkFeed)
+	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)
 	readerConf := conf.Reader()
 	if conf.CheckpointCache != "" {
 		readerConf.Store = in.checkpoints
@@ -123,13 +123,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 func checkCheckpoint(value []byte) error {
 	_, err := chat.DecodeCheckpoint(value)
 	return err
-}
-
-func checkFeed(value []byte) error {
-	if !json.Valid(value) {
-		return errors.New("it is torn")
-	}
-	return nil
 }
 
 func (in *input) newClient(conf apicall.Config) (*crm.Client, error) {
@@ -196,6 +189,7 @@ func (in *input) Connect(ctx context.Context) error {
 			in.log.Info("Progress is kept in memory, and a restart will read from the beginning: set checkpoint_cache to keep it")
 		}
 		if err := in.checkToken(); err != nil {
+			in.source.refuse(err)
 			in.health.MarkDown(err)
 		}
 		in.reader.Start()

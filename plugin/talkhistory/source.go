@@ -106,9 +106,7 @@ func (s *source) failed(talk string, err error) error {
 	case is && refused.Reason == crm.RefusedBlocked:
 		s.health.Block(talk, err)
 	case is && refused.Everything():
-		s.mu.Lock()
-		s.refused = err
-		s.mu.Unlock()
+		s.refuse(err)
 		s.health.GoDown(err)
 	case is:
 		s.mu.Lock()
@@ -123,6 +121,13 @@ func (s *source) failed(talk string, err error) error {
 		s.health.Fail(talk, err)
 	}
 	return err
+}
+
+// refuse notes why no talk may be read, until one is.
+func (s *source) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = err
 }
 
 // isRefused says that no talk may be read, so that an answer to another call does not

@@ -28,7 +28,7 @@ type start struct {
 
 const (
 	startVersion = 1
-	startName    = "start"
+	startName    = "latest" // no checkpoint of the feed has it
 )
 
 func decodeStart(value []byte) (start, error) {
