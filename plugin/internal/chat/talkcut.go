@@ -7,8 +7,13 @@ import (
 	"slices"
 )
 
-// farthest is a second that no message is as late as: in the year 2242.
-const farthest = 1 << 33
+const (
+	day = 24 * 60 * 60
+	// farthest is a second that no message is as late as: in the year 2242.
+	farthest = 1 << 33
+)
+
+const notKept = "the API gives messages of other times than it is asked for, so that they can't be read in parts"
 
 // cut delivers a period that has more than may be held, in parts by time from the oldest
 // on. l is what a walk has read of it before it gave up.
@@ -19,7 +24,7 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 	for {
 		switch {
 		case l.outside:
-			return p.tooMany("the API gives messages of other times than it is asked for, so that they can't be read in parts")
+			return p.tooMany(notKept)
 		case l.newestFirst():
 			held := slices.DeleteFunc(l.sorted(0), func(it Item) bool { return second(it.Time) <= l.last })
 			now := p.now
@@ -47,27 +52,30 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 	}
 }
 
-// parts delivers a period in parts that fit: it tries the whole, then halves, and then
-// goes on with a part as wide as the last one, or twice as wide if that was half empty.
+// parts delivers a period in parts that fit: it tries the whole, and then halves. It goes
+// on with a part as wide as the last one, or twice as wide if that was half empty.
 func (p *talkPass) parts(ctx context.Context, w period) error {
 	last := w.to
 	if last == 0 {
-		last = farthest
+		last = second(p.now) + day
 	}
-	for part := w; ; {
+	part, full := w, last // what ends with full does not fit
+	for {
 		l, fits, err := p.part(ctx, part)
 		if err != nil {
 			return err
 		}
 		if !fits {
-			to := part.to
-			if to == 0 {
-				to = last
+			if part.to == 0 {
+				if last <= part.from {
+					last = farthest
+				}
+				part.to = last
 			}
-			if to <= part.from {
+			if full = part.to; full <= max(1, part.from) {
 				return p.tooMany("they are of one second")
 			}
-			part.to = max(1, part.from+(to-part.from)/2)
+			part.to = max(1, part.from+(full-part.from)/2)
 			continue
 		}
 		if err := p.deliver(ctx, part, l); err != nil {
@@ -77,10 +85,13 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 			return nil
 		}
 		width := part.to - part.from + 1
-		if l.news < p.MaxKept/2 {
+		switch part.from = part.to + 1; {
+		case len(l.items) == 0 && full > part.from:
+			part.to = part.from + (full-part.from)/2 // it is all behind
+			continue
+		case l.news < p.MaxKept/2:
 			width *= 2
 		}
-		part.from = part.to + 1
 		if part.to += width; part.to >= last {
 			part.to = w.to
 		}
@@ -96,11 +107,8 @@ func (p *talkPass) part(ctx context.Context, w period) (l *talkList, fits bool, 
 			return nil, false, err
 		}
 	}
-	if l, fits, err = p.read(ctx, w); err != nil {
-		return nil, false, err
+	if l, fits, err = p.read(ctx, w); err == nil && l.outside {
+		err = p.tooMany(notKept)
 	}
-	if l.outside {
-		return nil, false, p.tooMany("the API gives messages of other times than it is asked for, so that they can't be read in parts")
-	}
-	return l, fits, nil
+	return l, fits, err
 }

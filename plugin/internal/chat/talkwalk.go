@@ -16,12 +16,19 @@ func (s spot) end() int   { return s.page * s.limit }
 
 // cover returns the page of at most limit entries that has a position and as much as
 // possible of what follows. The pages of one limit do not overlap; those of different
-// ones do.
+// ones do. Where each limit has a page that ends with the position, as small ones may, it
+// is the one right behind.
 func cover(position, limit int) spot {
-	best, most := 1, -1
-	for l := limit; l > 0 && l > most; l-- {
+	best, most := 1, 0
+	for l := limit; l > most; l-- {
 		if gain := l - 1 - position%l; gain > most {
 			best, most = l, gain
+		}
+	}
+	if most == 0 {
+		best, position = limit, position+1
+		for position%best != 0 {
+			best--
 		}
 	}
 	return spot{position/best + 1, best}
@@ -37,20 +44,20 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	// What the second reading alone has may have arrived after something that it passed
 	// before that came, and would then be emitted first. But nothing that is missing in
 	// both is older than what the first one has.
-	begun := p.now
 	again, whole, err := p.walk(ctx, w)
 	if err != nil || !whole {
 		return again, whole, err
 	}
 	newest := int64(0)
 	for i := range l.items {
-		if t := l.items[i].Time; t <= begun {
+		// What claims to be of the future says nothing of when it came.
+		if t := second(l.items[i].Time); t <= second(p.now) {
 			newest = max(newest, t)
 		}
 	}
 	for i := range again.items {
 		it := &again.items[i]
-		if !l.has(it.ID) && second(it.Time) <= second(newest) {
+		if !l.has(it.ID) && second(it.Time) <= newest {
 			l.index[it.ID] = len(l.items)
 			l.items = append(l.items, *it)
 		}
@@ -90,6 +97,15 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 		if p.enough(l) {
 			return l, true, nil
 		}
+		if l.news > p.MaxKept || p.Latest && !p.Known && l.outside {
+			return l, false, nil
+		}
+		if idle++; fresh > 0 {
+			idle = 0
+		}
+		if idle >= stuckAfter {
+			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, ErrNoProgress)
+		}
 		if len(page) < at.limit {
 			e, err := p.talkEnd(ctx, w, l, page, at, more)
 			if err != nil {
@@ -100,31 +116,27 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 			}
 			if e.next != nil {
 				page, at, more, fresh = e.next, e.at, e.more, l.add(p, w, e.next)
+				continue
 			}
 		}
-		if l.news > p.MaxKept || p.Latest && !p.Known && l.outside {
-			return l, false, nil
-		}
-		if idle++; fresh > 0 {
-			idle = 0
-		}
-		if idle >= stuckAfter {
-			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, ErrNoProgress)
-		}
-		before := page
+		before, beforeAt := page, at
 		if page, more, at, err = p.following(ctx, w, l, page, at); err != nil {
 			return nil, false, err
 		}
-		if fresh = l.add(p, w, page); fresh == 0 && sameIDs(page, before) {
+		if fresh = l.add(p, w, page); fresh == 0 && at != beforeAt && sameIDs(page, before) {
 			same++
 		} else {
 			same = 0
 		}
-		if same >= mostSame {
-			if len(l.items) > len(page) {
-				return l, true, nil // the last page comes again and again
+		if same == mostSame {
+			// The last page comes again and again, or all numbers are ignored.
+			deep, _, err := p.ask(ctx, w, spot{at.page + 16, at.limit})
+			if err != nil {
+				return nil, false, err
 			}
-			return nil, false, fmt.Errorf("the same page comes whatever its number: %w", ErrNoProgress)
+			if sameIDs(deep, page) && len(l.items) > len(page) {
+				return l, true, nil
+			}
 		}
 	}
 }
@@ -145,7 +157,7 @@ func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []
 		jump = len(l.items) - 1 - place
 	}
 	where = cover(edge+jump, p.limit)
-	if jump == 0 && len(page) < at.limit && where.start() <= at.start() && where.end() <= at.end() {
+	if len(page) < at.limit && where.end() <= at.end() {
 		where = spot{at.page + 1, at.limit} // it holds less than it could, and there is more
 	}
 	if next, more, err = p.ask(ctx, w, where); err != nil {
@@ -244,8 +256,11 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 				fresh++
 			}
 		}
-		if fresh == 0 {
-			continue
+		switch {
+		case fresh == 0 && (len(below) == 0 || sameIDs(below, page)):
+			continue // past the end some give the last page again
+		case fresh == 0:
+			return talkEnd{}, nil // the talk has moved
 		}
 		again, moreAgain, err := p.ask(ctx, w, at)
 		if err != nil {
@@ -257,8 +272,8 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
 		}
-		if look.limit < at.limit && len(below) == look.limit {
-			p.limit = look.limit
+		if n := look.limit; n > 1 && n < at.limit && fresh == n {
+			p.limit = n
 		}
 		return talkEnd{next: below, at: look, more: more}, nil
 	}

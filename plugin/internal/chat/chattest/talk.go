@@ -36,7 +36,8 @@ type Talk struct {
 	// that was asked for still tells where a page begins.
 	Cap       int
 	CapShifts bool
-	// Hides leaves out entries after the limit was applied.
+	// Hides leaves out entries after the limit was applied, but not all of a page, which
+	// nothing would tell from the end.
 	Hides func(chat.Item) bool
 	// Bare gives whole seconds only.
 	Bare bool
@@ -96,7 +97,9 @@ func (m *Talk) Messages(ctx context.Context, _ string, q chat.TalkQuery) (chat.T
 		page.More = true
 	}
 	if m.Hides != nil {
-		page.Items = slices.DeleteFunc(page.Items, m.Hides)
+		if shown := slices.DeleteFunc(slices.Clone(page.Items), m.Hides); len(shown) > 0 {
+			page.Items = shown
+		}
 	}
 	if m.Bare {
 		for i := range page.Items {
