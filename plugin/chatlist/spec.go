@@ -15,7 +15,6 @@ const inputName = "kommo_chats"
 // The fields of the input. They are a public contract.
 const (
 	fieldAPIURL       = "api_url"
-	fieldAccessToken  = "access_token"
 	fieldSource       = "source"
 	fieldOrigins      = "origins"
 	fieldUpdatedSince = "updated_since"
@@ -95,12 +94,12 @@ Each message has these, as far as the API gave them:
 			service.NewURLField(fieldAPIURL).
 				Description("The account's address.").
 				Example("https://example.kommo.com"),
-			service.NewStringField(fieldAccessToken).
-				Description("A token of an integration in that account. Use a long-lived one: others expire after a day, and this input can't renew them.").
-				Secret(),
-			service.NewStringEnumField(fieldSource, string(crm.Talks), string(crm.ContactChats)).
-				Description("Which of the API's lists to read: `talks` tells when a chat changed; `contact_chats` does not, and delivers each chat once.").
-				Default(string(crm.Talks)).
+		).
+		Fields(component.TokenFields("")...).
+		Fields(
+			service.NewStringEnumField(fieldSource, string(talks), string(contactChats), string(events), string(talkIDs)).
+				Description("What to read: `talks` tells when a chat changed; `contact_chats` does not, and delivers each chat once; `events` names every talk that ever had a message; `talk_ids` looks up every id.").
+				Default(string(talks)).
 				LintRule(""), // the rule of the whole input says it, with what it got
 			service.NewStringListField(fieldOrigins).
 				Description("Deliver only chats with one of these origins, as the talks' own `origin` has it. None means all. Only chats of the own channel answer `kommo_chat_history`, so name that channel's origin. When this changes, the listing starts over.").
