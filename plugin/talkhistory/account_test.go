@@ -224,8 +224,8 @@ func TestToken_WhatItLacksIsSaidBeforeTheFirstRequest(t *testing.T) {
 		claims sandbox.Claims
 		want   string
 	}{
-		"scope":   {sandbox.Claims{Scopes: []string{"crm"}}, `lacks the scope list_external_messages: enable "External chat history" in the integration's scopes`},
-		"expired": {sandbox.Claims{Scopes: []string{"crm", "list_external_messages"}, Expires: time.Now().Add(-time.Hour)}, "has expired at"},
+		"scope":   {sandbox.Claims{Scopes: []string{"crm"}}, `access_token: it lacks the scope list_external_messages: enable "External chat history" in the integration's scopes`},
+		"expired": {sandbox.Claims{Scopes: []string{"crm", "list_external_messages"}, Expires: time.Now().Add(-time.Hour)}, "access_token: it expired at"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -393,6 +393,9 @@ func TestLint(t *testing.T) {
 		"a token with Bearer":  {"kommo_talk_history: { api_url: https://example.kommo.com, access_token: Bearer t }", []string{"access_token: it has a space"}},
 		"from variables":       {"kommo_talk_history: { api_url: '', access_token: '', talks: [ '' ], origins: [ '' ], since: '', poll_interval: '', discover: '' }", nil},
 		"all that is wrong":    {head + "  burst: 0\n  since: soon\n", []string{"burst: want 1 or more, got 0", "since: want a time in RFC 3339"}},
+		"no token":             {"kommo_talk_history: { api_url: https://example.kommo.com }", []string{"access_token: it is empty"}},
+		"two tokens":           {head + "  access_token_file: /run/token\n", []string{"both access_token and access_token_file give a token: remove one of them"}},
+		"a file":               {"kommo_talk_history: { api_url: https://example.kommo.com, access_token_file: /run/token }", nil},
 		"no url":               {"kommo_talk_history: { access_token: t }", []string{"field api_url is required"}},
 	} {
 		t.Run(name, func(t *testing.T) {

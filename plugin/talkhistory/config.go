@@ -14,8 +14,7 @@ import (
 
 // config is the configuration of the input, parsed and checked.
 type config struct {
-	apiURL      string
-	accessToken string
+	apiURL string
 
 	talks      []string
 	talksInput *service.OwnedInput
@@ -24,6 +23,7 @@ type config struct {
 	discover   string
 	origins    []string
 
+	component.TokenConfig
 	component.HistoryConfig
 }
 
@@ -51,7 +51,7 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 	conf := r.Conf
 	c := &config{
 		apiURL:      strings.TrimSpace(component.Read(r, conf.FieldString, fieldAPIURL)),
-		accessToken: strings.TrimSpace(component.Read(r, conf.FieldString, fieldAccessToken)),
+		TokenConfig: r.Token(),
 		talks:       component.Read(r, conf.FieldStringList, fieldTalks),
 		queued:      conf.Contains(fieldTalksInput),
 		discover:    r.Text(fieldDiscover),
@@ -60,20 +60,9 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 	c.HistoryConfig = r.History(inputName, l, crm.MaxLimit)
 	c.readTalks(r)
 	c.readDiscovery(r)
-	c.checkClient(r)
+	_, err := crm.NewClient(crm.Config{URL: c.apiURL, Token: "token"})
+	r.Fail(err)
 	return c
-}
-
-// checkClient has the client check what is its own, one field at a time so that
-// each is reported.
-func (c *config) checkClient(r *component.FieldReader) {
-	for _, conf := range []crm.Config{
-		{URL: c.apiURL, Token: "token"},
-		{URL: "https://example.kommo.com", Token: c.accessToken},
-	} {
-		_, err := crm.NewClient(conf)
-		r.Fail(err)
-	}
 }
 
 // readTalks reads which talks there are to read, where it is not the account that says

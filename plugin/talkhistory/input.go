@@ -5,7 +5,6 @@ package talkhistory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"sync"
@@ -31,7 +30,8 @@ func init() {
 			return newInput(conf, mgr)
 		},
 		Check:    func(r *component.FieldReader, l component.Labels) { readConfig(r, l) },
-		StandIns: map[string]any{fieldAPIURL: "https://example.kommo.com", fieldAccessToken: "token"},
+		StandIns: map[string]any{fieldAPIURL: "https://example.kommo.com"},
+		Complete: component.CompleteToken,
 		InPlace:  map[string]any{fieldTalksInput: map[string]any{"stdin": map[string]any{}}},
 	})
 }
@@ -84,10 +84,14 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	callConf.MaxAttempts = attemptsPerCall
 	callConf.LimitFailed = component.LimitLog(in.log)
 	callConf.URLField = fieldAPIURL
-	if in.client, err = in.newClient(callConf); err != nil {
+	tokens, err := conf.Source()
+	if err != nil {
 		return nil, err
 	}
-	if in.probe, err = in.newClient(component.OnlyOnce(callConf)); err != nil {
+	if in.client, err = in.newClient(tokens, callConf); err != nil {
+		return nil, err
+	}
+	if in.probe, err = in.newClient(tokens, component.OnlyOnce(callConf)); err != nil {
 		return nil, err
 	}
 	if conf.account() {
@@ -125,8 +129,8 @@ func checkCheckpoint(value []byte) error {
 	return err
 }
 
-func (in *input) newClient(conf apicall.Config) (*crm.Client, error) {
-	return crm.NewClient(crm.Config{URL: in.conf.apiURL, Token: in.conf.accessToken, Call: apicall.New(conf)})
+func (in *input) newClient(tokens crm.TokenSource, conf apicall.Config) (*crm.Client, error) {
+	return crm.NewClient(crm.Config{URL: in.conf.apiURL, Tokens: tokens, Call: apicall.New(conf)})
 }
 
 // chats returns how many there are for Health: the feed is one of them.
@@ -212,18 +216,7 @@ func (in *input) Connect(ctx context.Context) error {
 // checkToken says what the token itself tells: that it may not be used for this, or no
 // longer. Of a token that tells nothing nothing is known.
 func (in *input) checkToken() error {
-	claims, err := in.client.Claims()
-	switch {
-	case err != nil:
-		return err
-	case claims.Expired(time.Now()):
-		return fmt.Errorf("access_token: it says that it has expired at %s: put a new one in, and use a long-lived token, as others last a day",
-			claims.Expires.UTC().Format(time.RFC3339))
-	case claims.Lacks(crm.ScopeMessages):
-		return fmt.Errorf("access_token: it says that it lacks the scope %s: enable \"External chat history\" in the integration's scopes, and make a new token",
-			crm.ScopeMessages)
-	}
-	return nil
+	return component.CheckClaims(in.client, time.Now(), crm.ScopeMessages)
 }
 
 // Read returns the next messages of one talk, oldest first. It is not connected

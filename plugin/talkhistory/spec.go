@@ -15,13 +15,12 @@ const inputName = "kommo_talk_history"
 // The fields that only this input has, or that it shares with kommo_chats. They are a
 // public contract.
 const (
-	fieldAPIURL      = "api_url"
-	fieldAccessToken = "access_token"
-	fieldTalks       = "talks"
-	fieldTalksInput  = "talks_input"
-	fieldTalkID      = "talk_id"
-	fieldDiscover    = "discover"
-	fieldOrigins     = "origins"
+	fieldAPIURL     = "api_url"
+	fieldTalks      = "talks"
+	fieldTalksInput = "talks_input"
+	fieldTalkID     = "talk_id"
+	fieldDiscover   = "discover"
+	fieldOrigins    = "origins"
 )
 
 // The values of discover.
@@ -111,9 +110,9 @@ A type is `+"`internal` (a user of the account, whose number is the `user_id`), 
 			service.NewURLField(fieldAPIURL).
 				Description("The account's address.").
 				Example("https://example.kommo.com"),
-			service.NewStringField(fieldAccessToken).
-				Description("A token of an integration in that account with the scope External chat history. Use a long-lived one: others expire after a day, and this input can't renew them.").
-				Secret(),
+		).
+		Fields(component.TokenFields(" with the scope External chat history")...).
+		Fields(
 			service.NewStringListField(fieldTalks).
 				Description("Read only these talks, by their ids: `talk_id` in the CRM API and its webhooks, the number in the address of a conversation.").
 				Default([]any{}).
