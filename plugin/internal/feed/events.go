@@ -296,7 +296,7 @@ func (e *Events) accept() {
 				e.odd++
 			}
 		case len(e.origins) > 0 && !slices.Contains(e.origins, ev.Origin):
-		case !e.conf.Repeat && at < e.started && e.named.has(ev.TalkID):
+		case !e.conf.Repeat && at < e.started-lag && e.named.has(ev.TalkID):
 		default:
 			e.talks.add(ev, at)
 		}
@@ -333,7 +333,7 @@ func (e *Events) trailLess(now int64) {
 func (e *Events) name(done bool) *Batch {
 	b := &Batch{Done: done}
 	for _, t := range e.talks.take() {
-		t.Again = t.Updated < e.started && e.named.has(t.ID)
+		t.Again = t.Updated < e.started-lag && e.named.has(t.ID)
 		if !t.Again || e.conf.Repeat {
 			b.Talks = append(b.Talks, *t)
 			e.named.add(t.ID)

@@ -59,7 +59,7 @@ type Talk struct {
 	Announced []Announced
 	Left      int
 	// Again says that the talk was named before in this listing, and that all of
-	// Announced is older than the listing. Whoever began to read it since it was named
+	// Announced is minutes older than the listing. Whoever began to read it since it was named
 	// has read these too. It comes only with [Config].Repeat.
 	Again bool
 
