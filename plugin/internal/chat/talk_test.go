@@ -5,6 +5,7 @@ package chat_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -147,4 +148,215 @@ func TestTalk_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
 		}
 		require.Subset(t, j.got, want)
 	})
+}
+
+func gap(ms int64) func() int64 { return func() int64 { return ms } }
+
+func TestTalk_RequestsOfAPoll(t *testing.T) {
+	for _, order := range []string{"newest", "oldest", "none"} {
+		for _, news := range []int{0, 1, 20, 100, 230, 249, 250, 400, 1000, 5000} {
+			m := chattest.NewTalk()
+			m.Order = order
+			m.Arrive(3000, gap(7000))
+			var j journal
+			server := chattest.Trusting()
+			_, _, err := talk(server, m, 250, 100, func(s *chat.Start) { j.follow(s, 0, -1) })
+			require.NoError(t, err)
+			m.Arrive(news, gap(7000))
+			m.Requests = 0
+			_, _, err = talk(server, m, 250, 100, func(s *chat.Start) { j.follow(s, 0, -1) })
+			require.NoError(t, err)
+			require.Equal(t, m.IDs(), j.got)
+			// The one that was delivered last is asked for too.
+			if bound := talkBound(news+1, 250); order != "none" || bound == 1 {
+				require.LessOrEqual(t, m.Requests, bound, "%d messages, %s first", news, order)
+			}
+		}
+	}
+}
+
+// With nothing known of the server, a poll that shows little is one request all the same.
+func TestTalk_FewMessagesOfAnUnknownServer(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Arrive(20, gap(7000))
+	_, found, err := talk(&evidence.Server{}, m, 250, 100, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, m.Requests)
+	require.True(t, found.Believed)
+	m.Arrive(100, gap(7000))
+	m.Requests = 0
+	_, found, err = talk(&evidence.Server{}, m, 250, 100, nil)
+	require.NoError(t, err)
+	require.Equal(t, 3, m.Requests, "it is looked behind")
+	require.False(t, found.Believed)
+}
+
+// A filter that means another time than the messages show, by hours, would hide what is
+// new, or lets more pass.
+func TestTalk_FilterOfAnotherClock(t *testing.T) {
+	for _, off := range []int64{-3 * 3600, 3 * 3600} {
+		for _, order := range []string{"newest", "oldest", "none"} {
+			if off > 0 && order != "newest" {
+				continue // the first page does not show it
+			}
+			m := chattest.NewTalk()
+			m.Order = order
+			m.Arrive(700, gap(7000))
+			var j journal
+			for range 3 {
+				_, _, err := talk(chattest.Trusting(), m, 50, 100, func(s *chat.Start) { j.follow(s, 0, -1) })
+				require.NoError(t, err)
+				m.FromOff, m.ToOff = off, off
+				m.Arrive(30, gap(7000))
+			}
+			chattest.RequireOnce(t, j.got)
+			require.Subset(t, j.got, m.IDs()[:len(m.Items)-30])
+		}
+	}
+}
+
+func TestTalk_ManyMessagesOfOneSecond(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewTalk()
+		m.Order = rapid.SampledFrom([]string{"newest", "oldest", "none"}).Draw(t, "order")
+		m.Bare = rapid.Bool().Draw(t, "seconds only")
+		m.Arrive(rapid.IntRange(0, 300).Draw(t, "before"), gap(900))
+		m.Now = m.Now / 1000 * 1000
+		m.Arrive(rapid.IntRange(1100, 2500).Draw(t, "of one second"), gap(0))
+		m.Now += 60_000
+		m.Arrive(rapid.IntRange(0, 300).Draw(t, "behind"), gap(900))
+		var j journal
+		for range rapid.IntRange(1, 3).Draw(t, "crashes") {
+			left := rapid.IntRange(0, 2500).Draw(t, "crash after")
+			_, _, _ = talk(chattest.Trusting(), m, 250, 12, func(s *chat.Start) { j.follow(s, 0, left) })
+		}
+		_, _, err := talk(chattest.Trusting(), m, 250, 12, func(s *chat.Start) { j.follow(s, 0, -1) })
+		require.NoError(t, err)
+		chattest.RequireOnce(t, j.got)
+		require.Len(t, j.got, len(m.Items))
+		requireTimes(t, m, j.got, nil)
+	})
+}
+
+func TestTalk_MoreThanMayBeHeld(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Order, m.KeepFrom, m.KeepTo = "none", false, false
+	m.Arrive(2000, gap(7000))
+	got, _, err := talk(chattest.Trusting(), m, 50, 10, nil)
+	require.ErrorIs(t, err, chat.ErrTooManyKept)
+	require.ErrorContains(t, err, "raise max_buffered_pages")
+	require.Empty(t, got)
+
+	got, _, err = talk(chattest.Trusting(), m, 50, 40, nil)
+	require.NoError(t, err)
+	require.Equal(t, m.IDs(), got)
+}
+
+// What may be held bounds what a pass holds, and not what a talk has.
+func TestTalk_HoldsNoMoreThanItMay(t *testing.T) {
+	for _, order := range []string{"newest", "oldest", "none"} {
+		m := chattest.NewTalk()
+		m.Order = order
+		m.Arrive(20_000, gap(7000))
+		most, last := 0, ""
+		_, _, err := talk(chattest.Trusting(), m, 250, 4, func(s *chat.Start) {
+			s.Emit = func(_ context.Context, items []chat.Item, _ int64) error {
+				most = max(most, len(items))
+				for i := range items {
+					require.Greater(t, items[i].ID, last)
+					last = items[i].ID
+				}
+				return nil
+			}
+		})
+		require.NoError(t, err)
+		require.Equal(t, m.IDs()[19_999], last)
+		require.LessOrEqual(t, most, 1250)
+	}
+}
+
+func TestTalk_Latest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.DrawTalk(t)
+		m.Now = 1_700_000_000_000 - 400*60_000
+		m.Arrive(rapid.IntRange(0, 400).Draw(t, "messages"), gap(60_000))
+		m.Now = max(m.Now, 1_700_000_000_000) + rapid.Int64Range(-2, 2).Draw(t, "clock is off by")*3600_000
+		m.Now = max(m.Now, m.Now/1000*1000+999) // this second is over
+		lookback := time.Duration(rapid.IntRange(0, 60).Draw(t, "lookback")) * time.Minute
+		for len(m.Items) > 0 && m.Items[len(m.Items)-1].Time > m.Now {
+			m.Remove(len(m.Items)-1, 1)
+		}
+		got, found, err := talk(chattest.Trusting(), m, 50, 20, func(s *chat.Start) { s.Latest, s.Lookback = true, lookback })
+		require.NoError(t, err)
+		require.Empty(t, got)
+		require.True(t, found.Set)
+		before := len(m.Items)
+		m.Arrive(rapid.IntRange(1, 120).Draw(t, "news"), gap(2000))
+		j := journal{cp: found.Checkpoint, known: true}
+		_, _, err = talk(chattest.Trusting(), m, 50, 20, func(s *chat.Start) { j.follow(s, lookback, -1) })
+		require.NoError(t, err)
+		require.Equal(t, m.IDs()[before:], j.got)
+	})
+}
+
+func TestTalk_Since(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Arrive(5000, gap(1000))
+	since := time.UnixMilli(m.Items[4900].Time)
+	got, _, err := talk(chattest.Trusting(), m, 250, 100, func(s *chat.Start) { s.Since = since })
+	require.NoError(t, err)
+	require.Equal(t, m.IDs()[4900:], got)
+	require.Equal(t, 1, m.Requests)
+}
+
+// Times that are missing, of the future or of long ago, for single messages, and entries
+// that can't be messages.
+func TestTalk_OddItems(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.DrawTalk(t)
+		m.KeepFrom, m.KeepTo = true, true
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		m.Arrive(rapid.IntRange(1, 200).Draw(t, "messages"), gap(700))
+		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+		odd := map[string]bool{}
+		for range rapid.IntRange(0, 20).Draw(t, "odd ones") {
+			it := &m.Items[rnd.IntN(len(m.Items))]
+			odd[it.ID] = true
+			switch rnd.IntN(4) {
+			case 0:
+				it.Time = 0
+			case 1:
+				it.Time += 365 * 24 * 3600_000
+			case 2:
+				it.Time -= 365 * 24 * 3600_000
+			case 3:
+				it.ID = ""
+			}
+		}
+		var j journal
+		for range 3 {
+			_, _, err := talk(&evidence.Server{}, m, size, 1000, func(s *chat.Start) { j.follow(s, 0, -1) })
+			require.NoError(t, err)
+		}
+		chattest.RequireOnce(t, j.got)
+		require.ElementsMatch(t, withoutNulls(m.IDs()), append([]string{}, j.got...))
+		requireTimes(t, m, j.got, odd)
+	})
+}
+
+// A server that ignores the number of the page is found out.
+func TestTalk_PageIsIgnored(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Arrive(100, gap(700))
+	src := firstPageOnly{m}
+	_, _, err := talk(chattest.Trusting(), src, 10, 100, nil)
+	require.ErrorIs(t, err, chat.ErrNoProgress)
+	require.ErrorContains(t, err, "api_url")
+}
+
+type firstPageOnly struct{ *chattest.Talk }
+
+func (s firstPageOnly) Messages(ctx context.Context, id string, q chat.TalkQuery) (chat.TalkPage, error) {
+	q.Page = 1
+	return s.Talk.Messages(ctx, id, q)
 }

@@ -25,7 +25,7 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 		switch {
 		case l.outside:
 			return p.tooMany(notKept)
-		case l.newestFirst():
+		case !l.blind && l.newestFirst():
 			held := slices.DeleteFunc(l.sorted(0), func(it Item) bool { return second(it.Time) <= l.last })
 			now := p.now
 			if err := p.parts(ctx, period{w.from, max(1, l.last)}); err != nil {
@@ -33,7 +33,7 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 			}
 			p.now = now
 			return p.emit(ctx, held)
-		case !l.oldestFirst():
+		case l.blind || !l.oldestFirst():
 			return p.parts(ctx, w)
 		}
 		part := period{w.from, l.last - 1}

@@ -75,7 +75,7 @@ func (l *talkList) step(p *talkPass, it *Item) {
 		l.down++
 	}
 	l.last = s
-	if l.olds++; !p.Known || s >= p.From.floor(p.Lookback) {
+	if l.olds++; s >= p.begin {
 		l.olds = 0
 	}
 }

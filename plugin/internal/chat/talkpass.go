@@ -48,7 +48,8 @@ type talkPass struct {
 	since int64 // ms; what was sent before is left out
 	floor int64 // second; what is older is not new
 	seen  map[string]bool
-	last  Seen // what was delivered last
+	last  Seen  // what was delivered last
+	begin int64 // second; what is older is not looked for
 
 	limit int   // how many entries to ask for: the page size, or what the server gives at most
 	now   int64 // the server's clock when the last walk began, in ms
@@ -110,6 +111,7 @@ func (p *talkPass) run(ctx context.Context) error {
 		w.from = max(w.from, second(p.since))
 	}
 	w.from = max(w.from, 0)
+	p.begin = w.from
 	l, whole, err := p.read(ctx, w)
 	if err != nil {
 		return err
@@ -130,7 +132,8 @@ func (p *talkPass) run(ctx context.Context) error {
 
 // filterLies looks at a talk without the filter if it lets nothing pass that was
 // delivered, though something of that lies in the period: it may have been deleted, or
-// the filter means another time than the messages show.
+// the filter means another time than the messages show. Then something that was sent before
+// the first look is missing in that.
 func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool, error) {
 	if from, _ := w.query(); from == 0 || len(p.seen) == 0 || l.met {
 		return false, nil
@@ -138,7 +141,7 @@ func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool,
 	page, _, err := p.ask(ctx, period{}, spot{1, p.limit})
 	for i := range page {
 		it := &page[i]
-		if it.ID != "" && !l.has(it.ID) && it.Time != 0 && w.has(second(it.Time)) {
+		if s := second(it.Time); it.ID != "" && it.Time != 0 && !l.has(it.ID) && w.has(s) && s < second(p.now) {
 			return true, err
 		}
 	}
@@ -148,26 +151,23 @@ func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool,
 // latest finds the checkpoint of a talk that is to be read from now on. What lies within
 // the lookback is asked for, so that what shows up late is told from what was there.
 func (p *talkPass) latest(ctx context.Context) error {
-	var c Checkpoint
 	begin := second(p.Now.Add(-p.Lookback).UnixMilli() - ahead)
-	for range 2 {
-		w := period{from: max(begin, 1)}
-		l, whole, err := p.walk(ctx, w)
-		if err != nil {
-			return err
-		}
-		if !whole {
-			// More than can be known one by one: what this second still brings may be
-			// repeated.
-			begin = second(p.now)
-		} else if clock := second(p.now - p.Lookback.Milliseconds()); clock < begin {
-			begin = clock // this machine's clock is ahead
-			continue
-		}
-		c.Advance(SeenOf(l.sorted(0)), p.Lookback, p.now)
-		c.From = max(c.From, begin*tick, 0)
-		break
+	l, whole, err := p.walk(ctx, period{from: max(begin, 1)})
+	if clock := second(p.now - p.Lookback.Milliseconds() - ahead); err == nil && whole && clock+ahead/tick < begin {
+		begin = clock // this machine's clock is ahead
+		l, whole, err = p.walk(ctx, period{from: max(begin, 1)})
 	}
+	if err != nil {
+		return err
+	}
+	if !whole {
+		// There is more than can be known one by one, so that this second, as the only
+		// one, may bring something once more.
+		begin = second(p.now)
+	}
+	var c Checkpoint
+	c.Advance(SeenOf(l.sorted(0)), p.Lookback, p.now)
+	c.From = max(c.From, begin*tick, 0)
 	p.found.Checkpoint, p.found.Set = c, true
 	return nil
 }

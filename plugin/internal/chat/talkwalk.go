@@ -77,7 +77,7 @@ func (p *talkPass) walk(ctx context.Context, w period) (*talkList, bool, error) 
 		}
 		p.OnRealigned()
 	}
-	return nil, false, fmt.Errorf("reading a talk %d times: %w", mostLost, ErrNoProgress)
+	return nil, false, fmt.Errorf("reading a talk %d times: %w", mostLost, errNumbers{})
 }
 
 // walkOnce is one try of walk. Each page overlaps what was read before. As long as the
@@ -104,7 +104,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 			idle = 0
 		}
 		if idle >= stuckAfter {
-			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, ErrNoProgress)
+			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, errNumbers{})
 		}
 		if len(page) < at.limit {
 			e, err := p.talkEnd(ctx, w, l, page, at, more)
@@ -134,7 +134,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 			if err != nil {
 				return nil, false, err
 			}
-			if sameIDs(deep, page) && len(l.items) > len(page) {
+			if _, last := l.shared(page); sameIDs(deep, page) && last == len(l.items)-1 && len(l.items) > len(page) {
 				return l, true, nil
 			}
 		}
@@ -145,7 +145,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 // message comes first, and many in a row are old. So not the whole talk is read where the
 // filter is not kept.
 func (p *talkPass) enough(l *talkList) bool {
-	return p.Known && l.newestFirst() && l.olds >= oldRun
+	return l.newestFirst() && l.olds >= oldRun
 }
 
 // following returns the page that goes on behind a page, and where it is.
@@ -157,8 +157,8 @@ func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []
 		jump = len(l.items) - 1 - place
 	}
 	where = cover(edge+jump, p.limit)
-	if len(page) < at.limit && where.end() <= at.end() {
-		where = spot{at.page + 1, at.limit} // it holds less than it could, and there is more
+	if where.end() <= at.end() {
+		where = spot{at.page + 1, at.limit} // what ends it has no id, or is not shown
 	}
 	if next, more, err = p.ask(ctx, w, where); err != nil {
 		return nil, false, where, err
