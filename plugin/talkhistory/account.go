@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 )
 
@@ -45,6 +46,9 @@ type account struct {
 	mu      sync.Mutex
 	stuck   bool // the feed's checkpoint can't be written
 	pending int  // talks that are named and not done
+	done    int  // talks that are
+	through bool // a listing is complete, and all that it named is done
+	listed  bool // a listing is complete
 }
 
 func newAccount(in *input) *account {
@@ -58,6 +62,7 @@ func (a *account) run(ctx context.Context) {
 		return
 	}
 	a.in.running.Go(func() { a.save(ctx) })
+	a.in.running.Go(func() { a.tellProgress(ctx) })
 	for {
 		b, err := a.next(ctx)
 		if err != nil {
@@ -73,6 +78,9 @@ func (a *account) run(ctx context.Context) {
 			})
 		}
 		b.Talks = nil
+		if b.Done {
+			a.count(0, 0, true)
+		}
 		signal(a.acked) // the feed moves also over what concerns no talk
 		switch {
 		case !b.Done:
@@ -176,7 +184,7 @@ func (a *account) read(t *feed.Talk, done func()) {
 	}
 	known := facts{origin: t.Origin, contactID: t.ContactID, entityID: t.EntityID, entityType: t.EntityType}
 	a.in.named.hold(t.ID, known, r.late, a.since(t.ID))
-	a.count(1)
+	a.count(1, 0, false)
 	a.in.reader.Add(t.ID, r.ended)
 }
 
@@ -220,7 +228,7 @@ func (r *reading) ended(err error) {
 	if err == nil {
 		r.done()
 	}
-	r.account.count(-1)
+	r.account.count(-1, 1, false)
 }
 
 // patience is how long the talk is read again for what is late.
@@ -234,11 +242,37 @@ func (r *reading) patience() time.Duration {
 	return oldLateFor
 }
 
-func (a *account) count(n int) {
+// count notes that talks are pending or done, or that a listing is complete.
+func (a *account) count(pending, done int, listed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.pending += n; a.pending == 0 {
+	a.pending += pending
+	a.done += done
+	a.listed = a.listed || listed
+	if a.pending == 0 {
+		a.through = a.through || a.listed
 		signal(a.settled)
+	}
+}
+
+// tellProgress says now and then how far the first reading of the account is.
+func (a *account) tellProgress(ctx context.Context) {
+	requests := int64(0)
+	for a.in.sleep(ctx, component.ProgressEvery) == nil {
+		a.mu.Lock()
+		done, pending, listed, through := a.done, a.pending, a.listed, a.through
+		a.mu.Unlock()
+		if through {
+			return
+		}
+		more := ", and the feed has more"
+		if listed {
+			more = ""
+		}
+		total := a.in.metrics.Sent()
+		a.in.log.Infof("%s read, %d more named%s; %d messages, %.1f requests/s", component.Plural(done, "talk", "talks"), pending, more,
+			a.in.reader.Stats().Messages, float64(total-requests)/component.ProgressEvery.Seconds())
+		requests = total
 	}
 }
 
