@@ -38,6 +38,7 @@ type (
 func TestHistories_ReadEveryChatOnceAndEnd(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := []string{h.Chat(1), h.Chat(130), h.Chat(600), h.Chat(0)}
 		s := h.Start(t, ids, nil, options{})
 		s.Ended()
@@ -75,6 +76,7 @@ func TestHistories_TransientFaultsLoseNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				ids := []string{h.Chat(120), h.Chat(40)}
 				fault := tc.fault
 				fault.After, fault.Count = 1, 4
@@ -102,6 +104,7 @@ func TestHistories_CutBodyIsNotAShortPage(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				chat := h.Chat(500)
 				h.Fail(t, sandbox.Fault{Kind: kind, Probability: 0.5})
 				s := h.Start(t, []string{chat}, fields{"page_size": 10, "max_buffered_pages": 3}, options{})
@@ -122,6 +125,7 @@ func TestHistories_RetryAfterPausesEveryRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				ids := h.Chats(12, 60)
 				fault.Kind, fault.Count = sandbox.FaultStatus, 1
 				h.Fail(t, fault)
@@ -139,6 +143,7 @@ func TestHistories_RetryAfterPausesEveryRequest(t *testing.T) {
 func TestHistories_ABlockedAddressIsSaid(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(3)
 		h.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Body: sandbox.BodyHTML, Count: 2})
 		s := h.Start(t, []string{chat}, nil, options{})
@@ -151,6 +156,7 @@ func TestHistories_ABlockedAddressIsSaid(t *testing.T) {
 func TestHistories_ARejectedChatStopsNeitherTheOthersNorTheInput(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		bad := h.Chat(3)
 		good := []string{h.Chat(60), h.Chat(3), h.Chat(120)}
 		h.Fail(t, h.Of(sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400}, bad))
@@ -186,6 +192,7 @@ func TestHistories_ChatsThatFailForGoodStopNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				all := h.Chats(50, 3)
 				bad, good := all[:4], all[4:]
 				h.Fail(t, h.Of(fault, bad...))
@@ -213,6 +220,7 @@ func TestHistories_ChatsThatFailForGoodStopNoOther(t *testing.T) {
 func TestHistories_ACacheThatFailsForAWhileHoldsTheChatUp(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(3)
 		c := pipetest.NewCache()
 		c.SetBroken(errors.New("the cache is gone"))
@@ -229,6 +237,7 @@ func TestHistories_ACacheThatFailsForAWhileHoldsTheChatUp(t *testing.T) {
 func TestHistories_ACacheThatCannotBeWrittenLosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(60)
 		c := pipetest.NewCache()
 		conf := fields{"page_size": 10, "max_buffered_pages": 1, "checkpoint_cache": "progress", "checkpoint_interval": "0s"}
@@ -259,6 +268,7 @@ func TestHistories_ATornCheckpointIsReportedAndReadAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				bad, good := h.Chat(3), h.Chat(5)
 				both := []string{bad, good}
 				c := pipetest.NewCache()
@@ -284,6 +294,7 @@ func TestHistories_ATornCheckpointIsReportedAndReadAgain(t *testing.T) {
 func TestHistories_ATornCheckpointWithItsSpareIsNoLoss(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(60)
 		c := pipetest.NewCache()
 		conf := fields{"checkpoint_cache": "progress"}
@@ -306,6 +317,7 @@ func TestHistories_ATornCheckpointWithItsSpareIsNoLoss(t *testing.T) {
 func TestHistories_NullItemsAreLeftOutAndReportedOnce(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(120) // with 12 nulls
 		h.Fail(t, sandbox.Fault{Kind: sandbox.FaultNullItems})
 		s := h.Start(t, []string{chat}, fields{"poll_interval": "5ms"}, options{})
@@ -326,6 +338,7 @@ func TestHistories_NullItemsAreLeftOutAndReportedOnce(t *testing.T) {
 func TestHistories_ABodyThatIsTooLargeIsRefused(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		huge, good := h.Chat(3), h.Chat(60)
 		fault := h.Of(sandbox.Fault{Kind: sandbox.FaultHuge, Size: 20 << 20, Count: 1}, huge)
 		h.Fail(t, fault)
@@ -340,6 +353,7 @@ func TestHistories_ABodyThatIsTooLargeIsRefused(t *testing.T) {
 func TestHistories_RedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		var followed atomic.Int64
 		elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
 		defer elsewhere.Close()
@@ -357,6 +371,7 @@ func TestHistories_RedirectsAreNotFollowed(t *testing.T) {
 func TestHistories_ManyFailingChatsFillNoDisk(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := h.Chats(100, 1)
 		h.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
 		s := h.Start(t, ids, nil, options{})
@@ -369,6 +384,7 @@ func TestHistories_ManyFailingChatsFillNoDisk(t *testing.T) {
 func TestHistories_EveryBadDayAtOnce(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := h.Chats(4, 300)
 		require.NoError(t, h.SetFaults(
 			sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500, Probability: 0.05},
@@ -400,6 +416,7 @@ func TestHistories_EveryBadDayAtOnce(t *testing.T) {
 func TestHistories_AnOutputThatRejectsAChatCostsThatChat(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := h.Chats(20, 30)
 		var accepts atomic.Bool
 		s := h.Start(t, ids, fields{"poll_interval": "5ms"}, options{Bad: func(chat string) bool {
@@ -416,6 +433,7 @@ func TestHistories_AnOutputThatRejectsAChatCostsThatChat(t *testing.T) {
 func TestHistories_ACrashCostsWhatWasNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := h.Chats(3, 100)
 		c := pipetest.NewCache()
 		conf := fields{"page_size": 10, "max_buffered_pages": 2, "checkpoint_limit": 40, "checkpoint_cache": "progress", "checkpoint_interval": "0s"}
@@ -454,6 +472,7 @@ func TestHistories_ACacheThatForgetsInMidRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				chat := h.Chat(100)
 				c := pipetest.NewCache()
 				s := h.Start(t, []string{chat}, fields{
@@ -503,6 +522,7 @@ func TestHistories_ARunThatCannotSaveDoesNotEnd(t *testing.T) {
 		t.Run(fmt.Sprintf("queued %t", queued), func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				chat := h.Chat(3)
 				c := pipetest.NewCache()
 				q := pipetest.NewQueue(h.Kommo)
@@ -544,6 +564,7 @@ func TestHistories_AQueueThatEndsIsReadToItsLastChat(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
 				names := h.Chats(40, 3)
 				h.Fail(t, fault)
 				q := pipetest.NewQueue(h.Kommo)
@@ -566,6 +587,7 @@ func TestHistories_AQueueThatEndsIsReadToItsLastChat(t *testing.T) {
 func TestHistories_AMessageThatNamesNothingIsRejected(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		chat := h.Chat(3)
 		q := pipetest.NewQueue(h.Kommo)
 		q.Name(`{"phone":"+1555"}`)
@@ -584,6 +606,7 @@ func TestHistories_AMessageThatNamesNothingIsRejected(t *testing.T) {
 func TestHistories_AHealthyTailLogsNothing(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
 		ids := h.Chats(3, 60)
 		s := h.Start(t, ids, fields{"poll_interval": "2ms", "checkpoint_cache": "progress"}, options{Cache: pipetest.NewCache()})
 		s.Delivers(ids...)
@@ -605,6 +628,7 @@ func TestHistories_PastEndHoweverItIsAnswered(t *testing.T) {
 		t.Run(string(style), func(t *testing.T) {
 			t.Parallel()
 			each(t, sandbox.Config{PastEnd: style}, func(t *testing.T, h *history) {
+				t.Helper()
 				ids := []string{h.Chat(50), h.Chat(99), h.Chat(250), h.Chat(600)}
 				s := h.Start(t, ids, fields{"max_buffered_pages": 2}, options{})
 				s.Ended()

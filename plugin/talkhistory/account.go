@@ -37,7 +37,8 @@ type account struct {
 	in        *input
 	discovery feed.Discovery
 
-	failed int // times in a row that the feed could not be read; for run alone
+	failed   int  // times in a row that the feed could not be read; for run alone
+	answered bool // it was read; for run alone
 
 	acked   chan struct{} // holds one element when there may be something to save
 	settled chan struct{} // holds one element when pending has become 0
@@ -136,10 +137,11 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 	for {
 		err := call()
 		if err == nil {
-			a.failed = 0
-			if !a.in.source.isRefused() {
+			// Where talks fail and the feed does not, the API is not up for that.
+			if (a.failed > 0 || !a.answered) && !a.in.source.isRefused() {
 				a.in.health.Answer(feedChat)
 			}
+			a.failed, a.answered = 0, true
 			return nil
 		}
 		if ctx.Err() != nil {

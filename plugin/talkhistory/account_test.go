@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -331,9 +332,7 @@ func TestMetadata(t *testing.T) {
 		},
 		{"kommo_message_id": "c", "kommo_timestamp": int64(1700000002), "kommo_msec_timestamp": int64(1700000002000)},
 	} {
-		for key, v := range talk {
-			want[key] = v
-		}
+		maps.Copy(want, talk)
 		assert.Equal(t, want, s.Out.Delivered()[i].Meta)
 		assert.Equal(t, items[i], s.Out.Delivered()[i].Body)
 	}

@@ -49,7 +49,7 @@ The integration needs the scope External chat history (`+"`list_external_message
 
 ### What was announced must come out
 
-The feed names each message. If a talk was read and an announced message is neither in it nor covered by its checkpoint, the talk is read again for up to two minutes, since its list may lag behind the feed. Then the message is counted in `+"`kommo_talk_history_missing_total`"+` and reported once, with talk and message id. Messages before `+"`since`"+` are not missing. A message that was deleted can't be told from one that the API has lost. Talks that are named by `+"`talks` or `talks_input`"+` are not checked in this way, since nothing announces their messages.
+The feed names each message. If a talk was read and an announced message is neither in it nor covered by its checkpoint, the talk is read again for up to two minutes, since its list may lag behind the feed. Then the message is counted in `+"`kommo_talk_history_missing_total`"+` and reported once, with talk and message id. Messages before `+"`since`"+` are not missing. A message that was deleted can't be told from one that the API has lost. One that was announced an hour ago or earlier has had its two minutes: it is looked for once more after some seconds. Of a talk the newest 1,000 messages are checked that were announced since it was named last; a first listing of more than 20,000 events names the talks of each 20,000 by themselves, and what they announce of a talk that was named before is not checked. Talks that are named by `+"`talks` or `talks_input`"+` are not checked in this way, since nothing announces their messages.
 
 ### Delivery
 
