@@ -50,6 +50,9 @@ func (m *simMsg) stays() bool {
 	case !w.cfg.since.IsZero() && (m.time == 0 || m.time < w.cfg.since.UnixMilli()):
 		// Without a time nobody can say.
 		return false
+	case m.time == 0 && w.on.has(simFreeOrder):
+		// It may have come below what was delivered of its second.
+		return false
 	}
 	return true
 }
@@ -200,7 +203,9 @@ func (p *simProcess) checkOrder(m *simMsg) {
 	}
 	for _, o := range slices.Backward(c.order[:len(c.order)-1]) {
 		if below(o) && m.at < o.served {
-			if (m.late || w.on.has(simFreeOrder)) && m.at >= c.begun(o.served) {
+			if m.at >= c.begun(o.served) && (w.on.has(simFreeOrder) || slices.ContainsFunc(c.all, func(p *simMsg) bool {
+				return p.served != noTime && p.served < m.at && below(p)
+			})) {
 				continue // it arrived below what the pass had passed by then
 			}
 			if w.on.has(simFreeOrder) && o.key/1000 == m.key/1000 {
