@@ -192,7 +192,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 // page that was shorter than the chat. Caller holds mu.
 func (p *simProcess) checkOrder(m *simMsg) {
 	w, c := p.w, m.c
-	if !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.cfg.batchCount > 0 && w.on.has(simPartial) {
+	if m.time == 0 || !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.cfg.batchCount > 0 && w.on.has(simPartial) {
 		return
 	}
 	below := func(o *simMsg) bool { // o stands on the newer side of m
