@@ -430,6 +430,9 @@ func (w *simWorld) settling() time.Duration {
 	for _, pause := range w.api.pauses {
 		left = max(left, pause.to-w.calmAt)
 	}
+	if w.on.has(simSecret) {
+		left += 5 * time.Minute // a chat refused twice meanwhile counts as another channel's for one minute and for four
+	}
 	if w.api.noDate {
 		left += max(0, w.api.clock) // nothing tells that the date in Retry-After is by another clock
 	}
@@ -451,7 +454,7 @@ func (w *simWorld) bound() time.Duration {
 	for _, chat := range w.chats {
 		n := float64(len(chat.items))
 		requests += 8 + 3*n/float64(c.pageSize-1) + 4*math.Log2(n+2)
-		messages += len(chat.items)
+		messages += len(chat.all)
 		switch {
 		case !chat.lasting():
 		case chat.kind == simOthers:
