@@ -22,6 +22,8 @@ RACE ?= $(if $(shell command -v "$$(go env CC)" 2>/dev/null),-race)
 
 TOOLS := $(CURDIR)/.tools
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GORELEASER  := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)/goreleaser
+ACTIONLINT  := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
 
 # PKG and RUN narrow a test run: make test PKG=./plugin/internal/chat RUN=Pass
 PKG ?= ./...
@@ -94,6 +96,31 @@ lint: $(LINT)/golangci-lint ## Check format, vet and lint
 $(LINT)/golangci-lint:
 	GOBIN=$(LINT) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+$(GORELEASER):
+	GOBIN=$(@D) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+
+$(ACTIONLINT):
+	GOBIN=$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+.PHONY: release-check
+release-check: $(GORELEASER) $(ACTIONLINT) ## Check what releases are made of, and the workflows
+	$(GORELEASER) check
+	$(ACTIONLINT)
+
+.PHONY: snapshot
+snapshot: $(GORELEASER) ## Build dist/ for this machine as a release would; KOMMO_TAGS=core: the light binary
+	$(GORELEASER) build --snapshot --single-target --clean
+
+# Most licences ask that their texts go along with a binary.
+.PHONY: notices
+notices: ## Write bin/NOTICES.txt, the licences of all that the full binary contains
+	@mkdir -p bin
+	@go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/... | sort -u | \
+	while read -r module version dir; do \
+		printf '\n=== %s %s\n' "$$module" "$$version"; \
+		find "$$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' \) | sort | xargs -r cat; \
+	done > bin/NOTICES.txt
+
 .PHONY: docs
 docs: ## Write the reference pages from the component specs
 	go run ./internal/refdocs -dir docs/reference
@@ -103,5 +130,5 @@ docs-check: ## Fail if the reference pages are stale
 	go run ./internal/refdocs -dir docs/reference -check
 
 .PHONY: clean
-clean: ## Remove binaries and the demo's checkpoints
-	rm -rf bin .demo
+clean: ## Remove what was built and the demo's checkpoints
+	rm -rf bin dist .demo
