@@ -24,6 +24,9 @@ TOOLS := $(CURDIR)/.tools
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 GORELEASER  := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)/goreleaser
 ACTIONLINT  := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+HELM        := $(TOOLS)/helm-$(HELM_VERSION)/helm
+KUBECONFORM := $(TOOLS)/kubeconform-$(KUBECONFORM_VERSION)/kubeconform
+PYTHON      := $(TOOLS)/python/bin/python
 
 # PKG and RUN narrow a test run: make test PKG=./plugin/internal/chat RUN=Pass
 PKG ?= ./...
@@ -120,6 +123,29 @@ notices: ## Write bin/NOTICES.txt, the licences of all that the full binary cont
 		printf '\n=== %s %s\n' "$$module" "$$version"; \
 		find "$$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' \) | sort | xargs -r cat; \
 	done > bin/NOTICES.txt
+
+$(HELM):
+	GOBIN=$(@D) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+$(KUBECONFORM):
+	GOBIN=$(@D) go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION)
+
+$(PYTHON): requirements.txt
+	python3 -m venv $(TOOLS)/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	@touch $@
+
+CHART := deploy/helm/kommo-connect
+
+.PHONY: chart-check
+chart-check: $(HELM) $(KUBECONFORM) $(PYTHON) ## Lint and render the Helm chart, and validate what it renders
+	@crds=$$(go mod download -json github.com/prometheus-operator/prometheus-operator@$(PROMETHEUS_OPERATOR_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/example/prometheus-operator-crd && \
+	$(PYTHON) deploy/helm/schemas.py $(KUBERNETES_VERSION) "$$crds/monitoring.coreos.com_podmonitors.yaml" dist/schemas
+	@for values in $(CHART)/ci/*.yaml; do \
+		$(HELM) lint --strict --quiet --kube-version $(KUBERNETES_VERSION) --values $$values $(CHART) && \
+		$(HELM) template release --kube-version $(KUBERNETES_VERSION) --values $$values $(CHART) > dist/rendered.yaml && \
+		$(KUBECONFORM) -strict -summary -schema-location 'dist/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json' dist/rendered.yaml || exit 1; \
+	done
 
 .PHONY: docs
 docs: ## Write the reference pages from the component specs
