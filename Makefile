@@ -147,6 +147,18 @@ chart-check: $(HELM) $(KUBECONFORM) $(PYTHON) ## Lint and render the Helm chart,
 		$(KUBECONFORM) -strict -summary -schema-location 'dist/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json' dist/rendered.yaml || exit 1; \
 	done
 
+.PHONY: site
+site: $(PYTHON) ## Build the documentation as a site in dist/site; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+.PHONY: recording
+recording: ## Draw docs/assets/demo.svg from two runs of make demo
+	@mkdir -p dist
+	@rm -rf .demo
+	@$(MAKE) --silent demo > dist/demo-1 2>&1
+	@$(MAKE) --silent demo > dist/demo-2 2>&1
+	python3 docs/recording.py dist/demo-1 dist/demo-2 > docs/assets/demo.svg
+
 .PHONY: docs
 docs: ## Write the reference pages from the component specs
 	go run ./internal/refdocs -dir docs/reference
