@@ -22,8 +22,9 @@
 //	internal/reader      reads many chats: schedule, budget, acknowledgements, saving
 //	internal/chat        makes of pages the ordered messages of one chat
 //	internal/evidence    what the pages of an API show of its server
+//	internal/feed        names the talks with news, from the event feed
 //	internal/listing     makes of pages the chats that are new or have changed
 //	internal/amojo       signs the call for a page of a chat's history
-//	internal/crm         makes the call for a page of an account's chats
+//	internal/crm         makes one call for talks, their messages or events
 //	internal/apicall     sends one call within the limit, and again where that helps
 package plugin
