@@ -6,20 +6,24 @@ ARG GO_IMAGE=golang:1.26
 # The programs are static and need nothing beside them.
 ARG RUNTIME_IMAGE=scratch
 
-FROM ${GO_IMAGE} AS build
+# It compiles on the builder's platform for the image's: docker buildx build --platform linux/amd64,linux/arm64 …
+FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
 # What --version says: the tag, and the commit's time in RFC 3339.
 ARG VERSION=unknown
 ARG DATE=
 # TAGS=core leaves out the components that talk to systems of their own.
 ARG TAGS=
+ARG TARGETOS
+ARG TARGETARCH
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN go build -tags "${TAGS}" -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.dateBuilt=${DATE}" -o /out/bin/ ./cmd/kommo-connect ./cmd/kommo-sandbox
-# The runtime image has no shell to make folders with.
-RUN mkdir -p /out/state /out/tmp /out/certs && cp /etc/ssl/certs/ca-certificates.crt /out/certs/
+RUN GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -tags "${TAGS}" -buildvcs=false -ldflags "-s -w -X main.version=${VERSION} -X main.dateBuilt=${DATE}" -o /out/bin/ ./cmd/kommo-connect ./cmd/kommo-sandbox
+# The runtime image has no shell to make folders and links with.
+RUN mkdir -p /out/state /out/tmp /out/certs /out/root && cp /etc/ssl/certs/ca-certificates.crt /out/certs/ && \
+    ln -s /usr/bin/kommo-connect /out/root/redpanda-connect
 
 FROM ${RUNTIME_IMAGE} AS sandbox
 COPY --from=build /out/bin/kommo-sandbox /usr/bin/kommo-sandbox
@@ -33,6 +37,8 @@ COPY --from=build /out/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.
 COPY --from=build --chown=65532:65532 /out/tmp /tmp
 COPY --from=build --chown=65532:65532 /out/state /var/lib/kommo-connect
 COPY --from=build /out/bin/kommo-connect /usr/bin/kommo-connect
+# Redpanda's operator starts /redpanda-connect.
+COPY --from=build /out/root/ /
 COPY config /etc/kommo-connect/config
 COPY examples /etc/kommo-connect/examples
 WORKDIR /etc/kommo-connect

@@ -22,6 +22,11 @@ RACE ?= $(if $(shell command -v "$$(go env CC)" 2>/dev/null),-race)
 
 TOOLS := $(CURDIR)/.tools
 LINT  := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+GORELEASER  := $(TOOLS)/goreleaser-$(GORELEASER_VERSION)/goreleaser
+ACTIONLINT  := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)/actionlint
+HELM        := $(TOOLS)/helm-$(HELM_VERSION)/helm
+KUBECONFORM := $(TOOLS)/kubeconform-$(KUBECONFORM_VERSION)/kubeconform
+PYTHON      := $(TOOLS)/python/bin/python
 
 # PKG and RUN narrow a test run: make test PKG=./plugin/internal/chat RUN=Pass
 PKG ?= ./...
@@ -94,6 +99,66 @@ lint: $(LINT)/golangci-lint ## Check format, vet and lint
 $(LINT)/golangci-lint:
 	GOBIN=$(LINT) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 
+$(GORELEASER):
+	GOBIN=$(@D) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+
+$(ACTIONLINT):
+	GOBIN=$(@D) go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+
+.PHONY: release-check
+release-check: $(GORELEASER) $(ACTIONLINT) ## Check what releases are made of, and the workflows
+	$(GORELEASER) check
+	$(ACTIONLINT)
+
+.PHONY: snapshot
+snapshot: $(GORELEASER) ## Build dist/ for this machine as a release would; KOMMO_TAGS=core: the light binary
+	$(GORELEASER) build --snapshot --single-target --clean
+
+# Most licences ask that their texts go along with a binary.
+.PHONY: notices
+notices: ## Write bin/NOTICES.txt, the licences of all that the full binary contains
+	@mkdir -p bin
+	@go list -deps -f '{{with .Module}}{{if .Version}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/... | sort -u | \
+	while read -r module version dir; do \
+		printf '\n=== %s %s\n' "$$module" "$$version"; \
+		find "$$dir" -maxdepth 1 -type f \( -iname 'licen[sc]e*' -o -iname 'copying*' -o -iname 'notice*' \) | sort | xargs -r cat; \
+	done > bin/NOTICES.txt
+
+$(HELM):
+	GOBIN=$(@D) go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+$(KUBECONFORM):
+	GOBIN=$(@D) go install github.com/yannh/kubeconform/cmd/kubeconform@$(KUBECONFORM_VERSION)
+
+$(PYTHON): requirements.txt
+	python3 -m venv $(TOOLS)/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	@touch $@
+
+CHART := deploy/helm/kommo-connect
+
+.PHONY: chart-check
+chart-check: $(HELM) $(KUBECONFORM) $(PYTHON) ## Lint and render the Helm chart, and validate what it renders
+	@crds=$$(go mod download -json github.com/prometheus-operator/prometheus-operator@$(PROMETHEUS_OPERATOR_VERSION) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/example/prometheus-operator-crd && \
+	$(PYTHON) deploy/helm/schemas.py $(KUBERNETES_VERSION) "$$crds/monitoring.coreos.com_podmonitors.yaml" dist/schemas
+	@for values in $(CHART)/ci/*.yaml; do \
+		$(HELM) lint --strict --quiet --kube-version $(KUBERNETES_VERSION) --values $$values $(CHART) && \
+		$(HELM) template release --kube-version $(KUBERNETES_VERSION) --values $$values $(CHART) > dist/rendered.yaml && \
+		$(KUBECONFORM) -strict -summary -schema-location 'dist/schemas/{{ .ResourceKind }}{{ .KindSuffix }}.json' dist/rendered.yaml || exit 1; \
+	done
+
+.PHONY: site
+site: $(PYTHON) ## Build the documentation as a site in dist/site; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+.PHONY: recording
+recording: ## Draw docs/assets/demo.svg from two runs of make demo
+	@mkdir -p dist
+	@rm -rf .demo
+	@$(MAKE) --silent demo > dist/demo-1 2>&1
+	@$(MAKE) --silent demo > dist/demo-2 2>&1
+	python3 docs/recording.py dist/demo-1 dist/demo-2 > docs/assets/demo.svg
+
 .PHONY: docs
 docs: ## Write the reference pages from the component specs
 	go run ./internal/refdocs -dir docs/reference
@@ -103,5 +168,5 @@ docs-check: ## Fail if the reference pages are stale
 	go run ./internal/refdocs -dir docs/reference -check
 
 .PHONY: clean
-clean: ## Remove binaries and the demo's checkpoints
-	rm -rf bin .demo
+clean: ## Remove what was built and the demo's checkpoints
+	rm -rf bin dist .demo

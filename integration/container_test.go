@@ -58,6 +58,19 @@ func TestContainer(t *testing.T) {
 		require.Contains(t, b.run(t, "run", container, "--", "/usr/bin/kommo-connect", "--version"), "v1.2.3-test")
 	})
 
+	// As Redpanda's operator and its Helm chart start an image of Redpanda Connect.
+	t.Run("Redpanda's operator and chart start it", func(t *testing.T) {
+		root := strings.TrimSpace(b.run(t, "mount", container))
+		pipeline := []byte("http: { enabled: false }\ninput: { generate: { count: 1, mapping: 'root.started = true' } }\noutput: { stdout: {} }\n")
+		for _, path := range []string{"config/connect.yaml", "redpanda-connect.yaml"} {
+			require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(root, path), pipeline, 0o644))
+		}
+		b.run(t, "run", container, "--", "/redpanda-connect", "lint", "/config/connect.yaml")
+		require.Contains(t, b.run(t, "run", container, "--", "/redpanda-connect", "run", "/config/connect.yaml"), `{"started":true}`)
+		require.Contains(t, b.run(t, "run", container, "--", "/usr/bin/kommo-connect", "-c", "/redpanda-connect.yaml"), `{"started":true}`)
+	})
+
 	t.Run("the service runs and its health check sees it", func(t *testing.T) {
 		api := startSandbox(t, "--demo")
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

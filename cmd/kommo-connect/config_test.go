@@ -317,6 +317,83 @@ func TestConfig_EveryShippedPipelineIsStrictAndHidesItself(t *testing.T) {
 		"with the API of streams, GET /streams/{id} shows the secret")
 }
 
+// secured is what the components that talk to a system of their own need for a
+// secured one: each of these fields has a variable in every example.
+var secured = map[string][]string{
+	"kafka_franz":      {"tls", "sasl"},
+	"redpanda":         {"tls", "sasl"},
+	"elasticsearch_v8": {"tls", "basic_auth", "api_key"},
+	"opensearch":       {"tls", "basic_auth"},
+	"redis":            {"tls", "url"},
+	"sql_insert":       {"dsn"},
+}
+
+// A cluster that asks for a password needs variables, not another pipeline.
+func TestConfig_EverySecuredClusterHasVariables(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	reference := regexp.MustCompile(`\${!?([A-Z_]*)[^}]*}`)
+	for _, file := range shippedConfigs(t) {
+		if !strings.HasPrefix(file, "examples/") {
+			continue // config/kommo-connect.yaml takes whole components from variables
+		}
+		text, err := os.ReadFile(filepath.Join(root(t), file))
+		require.NoError(t, err)
+		text = reference.ReplaceAll(text, []byte("VARIABLE_$1"))
+		var config any
+		require.NoError(t, yaml.Unmarshal(text, &config), file)
+		var walk func(node any)
+		walk = func(node any) {
+			switch node := node.(type) {
+			case []any:
+				for _, element := range node {
+					walk(element)
+				}
+			case map[string]any:
+				for name, component := range node {
+					fields, _ := component.(map[string]any)
+					for _, field := range secured[name] {
+						seen[name] = true
+						value, err := yaml.Marshal(fields[field])
+						require.NoError(t, err)
+						assert.Contains(t, string(value), "VARIABLE_", "%s: %s.%s", file, name, field)
+					}
+					walk(component)
+				}
+			}
+		}
+		walk(config)
+	}
+	for name := range secured {
+		assert.True(t, seen[name], "no example has %s any more", name)
+	}
+}
+
+// Whoever reads an example's page finds each of its variables there, or on the page it refers to.
+func TestConfig_EveryVariableOfAnExampleIsDocumented(t *testing.T) {
+	t.Parallel()
+	refers := map[string][]string{"fan-out": {"kafka", "opensearch"}}
+	reference := regexp.MustCompile(`\${([A-Z0-9_]+)`)
+	for _, file := range shippedConfigs(t) {
+		example, ok := strings.CutPrefix(filepath.ToSlash(filepath.Dir(file)), "examples/")
+		if !ok {
+			continue
+		}
+		var pages string
+		for _, name := range append(refers[example], example) {
+			page, err := os.ReadFile(filepath.Join(root(t), "examples", name, "README.md"))
+			require.NoError(t, err)
+			pages += string(page)
+		}
+		text, err := os.ReadFile(filepath.Join(root(t), file))
+		require.NoError(t, err)
+		for _, variable := range reference.FindAllSubmatch(text, -1) {
+			named := regexp.MustCompile(`\b` + string(variable[1]) + `\b`).MatchString(pages)
+			assert.True(t, named, "%s: its README does not name %s", file, variable[1])
+		}
+	}
+}
+
 // What the engine would show of a configuration, and change in it, is not there.
 func TestConfig_HTTPShowsNoSecret(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,7 @@
 // Command kommo-connect is Redpanda Connect with the kommo_chat_history input.
 //
 // It has the command line of every Connect build, and says more of what is wrong
-// with a configuration (lint.go, listen.go). Its components come from the
+// with a configuration (lint.go, listen.go) and of itself (about.go). Its components come from the
 // imports in the other files of this folder, one file per family: delete a file
 // to leave its family out. The build tag core leaves out all that talk to a
 // system of their own; a further tag, named like the file, takes one back in.
@@ -18,7 +18,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-const name = "kommo-connect"
+const (
+	name          = "kommo-connect"
+	documentation = "https://github.com/kommo-connect/kommo-connect"
+)
 
 // Set by the linker: -X main.version=1.2.3 -X main.dateBuilt=2026-01-31T12:00:00Z.
 var version, dateBuilt string
@@ -31,19 +34,23 @@ func main() {
 	}
 	named := &configs{args: os.Args[1:]}
 	named.tell(command)
+	setHelp()
 
 	code, err := service.RunCLIToCode(
 		context.Background(),
 		service.CLIOptSetProductName(name),
 		service.CLIOptSetBinaryName(name),
 		service.CLIOptSetVersion(v, date),
-		service.CLIOptSetDocumentationURL("https://github.com/kommo-connect/kommo-connect"),
+		service.CLIOptSetDocumentationURL(documentation),
 		service.CLIOptSetDefaultConfigPaths(defaultPaths...),
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptAddTeeLogger(newListenGuard()),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
+	}
+	if asksVersion(os.Args[1:]) {
+		printMadeOf(os.Stdout)
 	}
 	if command == "lint" && named.lintTypes(os.Stderr) {
 		code = max(code, 1)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -151,7 +152,49 @@ func TestBinary_VersionIsStamped(t *testing.T) {
 		assert.Regexp(t, `(?m)^Version: \S+$`, r.stdout)
 		return
 	}
-	assert.Equal(t, "Version: "+testVersion+"\nDate: "+testDate+"\n", r.stdout)
+	assert.True(t, strings.HasPrefix(r.stdout, "Version: "+testVersion+"\nDate: "+testDate+"\n"), r.stdout)
+}
+
+// What a bug report has to say, as go.mod has it.
+func TestBinary_VersionNamesWhatItIsMadeOf(t *testing.T) {
+	t.Parallel()
+	gomod, err := os.ReadFile(filepath.Join(root(t), "go.mod"))
+	require.NoError(t, err)
+	r := run(t, nil, "-v")
+	require.Zero(t, r.code, r)
+	for name, module := range map[string]string{
+		"Redpanda Connect": "github.com/redpanda-data/connect/v4",
+		"Benthos":          "github.com/redpanda-data/benthos/v4",
+	} {
+		found := regexp.MustCompile(regexp.QuoteMeta(module) + ` (v\S+)`).FindSubmatch(gomod)
+		require.Len(t, found, 2, module)
+		assert.Contains(t, r.stdout, "\n"+name+": "+string(found[1])+"\n")
+	}
+	assert.Contains(t, r.stdout, "\nGo: "+runtime.Version())
+}
+
+func TestBinary_HelpIsAboutKommo(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--help"}, {"help"}, {"-h"}} {
+		r := run(t, nil, args...)
+		require.Zero(t, r.code, r)
+		assert.NotContains(t, r.stdout, "mundane")
+		assert.Contains(t, r.stdout, "Kommo (amoCRM)")
+		assert.Regexp(t, `(?m)^   lint +\S`, r.stdout, "the commands")
+		assert.Contains(t, r.stdout, "--version, -v", "the options")
+	}
+}
+
+// The commands of the help are run as they are.
+func TestBinary_CommandsOfTheHelpWork(t *testing.T) {
+	t.Parallel()
+	help := run(t, nil, "--help").stdout
+	created := regexp.MustCompile(`kommo-connect (create \S+) > pipeline.yaml`).FindStringSubmatch(help)
+	require.Len(t, created, 2, help)
+	r := run(t, nil, strings.Fields(created[1])...)
+	require.Zero(t, r.code, r)
+	assert.Contains(t, r.stdout, "kommo_chat_history:")
+	assert.Contains(t, r.stdout, "kommo_message:")
 }
 
 // writeConfig returns the path of a file with the given text.

@@ -224,9 +224,9 @@ func (r *HistoryReport) Watch(ctx context.Context) {
 		}
 		now := time.Now()
 		s := r.Reader.Stats()
-		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= StalledAfter && !r.rejectedSince(s.Moved) {
+		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= StalledAfter && (s.Short > 0 || !r.rejectedSince(s.Moved)) {
 			warned = true
-			r.warnStalled(s)
+			r.warnStalled(s, r.rejectedSince(s.Moved))
 		}
 		ended := first && !r.Queued && s.Unread == 0
 		if ended {
@@ -290,9 +290,12 @@ func (r *HistoryReport) rejectedSince(t time.Time) bool {
 	return r.rejected.After(t)
 }
 
-func (r *HistoryReport) warnStalled(s reader.Stats) {
+func (r *HistoryReport) warnStalled(s reader.Stats, rejects bool) {
 	cause := "the usual cause is an output that batches by count without a period and waits for messages that wait for it: give its batching a period, or set preserve_order to false"
-	if r.CheckpointLimit-s.Unacked < 50 {
+	switch {
+	case rejects:
+		cause = "the output rejects messages again and again, and those it still has to take use up checkpoint_limit, so that no " + r.Words.Chat + " is read on: see what it says of them, or give it a fallback for what it never takes"
+	case r.CheckpointLimit-s.Unacked < 50:
 		cause = "checkpoint_limit is used up: the output collects more messages than that before it sends any, so lower its batch count, give its batching a period, or raise checkpoint_limit"
 	}
 	r.Log.Warnf("No acknowledgement for %s while %s out; %s", StalledAfter, Plural(s.Unacked, "message is", "messages are"), cause)

@@ -22,8 +22,10 @@ type ends struct {
 	short    int       // the length of the page before
 }
 
-// lookEvery is how often it is looked behind a page of the greatest length that ever came.
-const lookEvery = time.Hour
+// lookEvery is how often it is looked behind a page of the greatest length that ever came,
+// although nothing was found there before: a server that gives no more than that, and says
+// nothing of it, would hide what is new.
+const lookEvery = 10 * time.Minute
 
 // look says whether to look behind a page. known says that nothing in it is new.
 func (e *ends) look(page *listing.Page, known bool) bool {

@@ -144,7 +144,7 @@ func (e *Events) take(number, limit int, page *listing.Page) (done bool, err err
 	e.ends.took(page, &step, e.started-lag)
 	if !step.Used {
 		if e.lap.Pages() == 0 {
-			e.sel.rows, e.sel.buffer = 0, nil
+			e.sel.rows, e.sel.buffer, e.order.last = 0, nil, 0
 		}
 		return false, nil
 	}
@@ -201,6 +201,9 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 			e.choose(selection{from: e.cursor})
 		}
 	case e.order.newestFirst() && e.sel.span == 0:
+		if e.sel.down && e.lap.Pages() == 1 && e.sel.oldest < e.sel.to && !e.meets() {
+			return false
+		}
 		e.accept()
 		// The next selection reads the last two seconds again.
 		again := 0
@@ -224,7 +227,7 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 func (e *Events) choose(s selection) {
 	e.sel = s
 	for _, at := range e.seen {
-		e.sel.expects = e.sel.expects || s.from > 0 && at >= s.from && (s.to == 0 || at <= s.to)
+		e.sel.expects = e.sel.expects || (s.from > 0 || s.down) && at >= s.from && (s.to == 0 || at <= s.to)
 	}
 	e.order.last = 0
 	e.lap.Restart()
@@ -240,6 +243,9 @@ func (e *Events) meets() bool {
 		return true
 	case e.sel.met:
 		return true
+	case e.sel.down:
+		e.distrust() // what was read last is at its end
+		return false
 	case e.sel.wider == 0:
 		wider := e.sel
 		wider.wider, wider.rows, wider.buffer = day, 0, nil

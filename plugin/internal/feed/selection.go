@@ -31,6 +31,9 @@ func (s *selection) bounds() (from, to int64) {
 	return from, to
 }
 
+// few is how many rows of a page may have a time that is wrong.
+const few = 2
+
 // broken reports whether rows show that the filter was not kept. A few may have wrong
 // times.
 func (s *selection) broken(rows []listing.Row) bool {
@@ -40,7 +43,7 @@ func (s *selection) broken(rows []listing.Row) bool {
 			out++
 		}
 	}
-	return out > 0 && 2*out >= len(rows)
+	return out > few || out > 0 && 2*out >= len(rows)
 }
 
 // take adds rows.
