@@ -257,17 +257,21 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			}
 		}
 		switch {
-		case fresh == 0 && (len(below) == 0 || sameIDs(below, page)):
-			continue // past the end some give the last page again
-		case fresh == 0:
+		case len(below) == 0 && !misleads:
+			continue
+		case fresh == 0 && len(below) > 0 && !sameIDs(below, page):
 			return talkEnd{}, nil // the talk has moved
 		}
+		// What stands there, or does not, counts if this page has not changed.
 		again, moreAgain, err := p.ask(ctx, w, at)
 		if err != nil {
 			return talkEnd{}, err
 		}
 		if !sameIDs(again, page) {
 			return talkEnd{next: again, at: at, more: moreAgain}, nil
+		}
+		if fresh == 0 {
+			continue // past the end some give the last page again
 		}
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
