@@ -279,6 +279,9 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if n := look.limit; n > 1 && n < at.limit && fresh == n {
 			p.limit = n
 		}
+		if i, _ := l.shared(below); i < 0 {
+			l.blind = true
+		}
 		return talkEnd{next: below, at: look, more: more}, nil
 	}
 	if p.server.Ended(); more {
