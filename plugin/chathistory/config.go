@@ -36,10 +36,14 @@ type config struct {
 	checkpointLimit  int
 	preserveOrder    bool
 	maxBufferedPages int
+	readAhead        int
 
 	component.CallConfig
 	component.CheckpointConfig
 }
+
+// mostReadAhead is more than any limit and any answer's time need.
+const mostReadAhead = 1000
 
 func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, error) {
 	r := &component.FieldReader{Conf: conf}
@@ -72,9 +76,11 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 		checkpointLimit:  r.Positive(fieldCheckpointLimit),
 		preserveOrder:    component.Read(r, conf.FieldBool, fieldPreserveOrder),
 		maxBufferedPages: r.Positive(fieldMaxBufferedPages),
+		readAhead:        r.Positive(fieldReadAhead),
 		CheckpointConfig: r.Checkpoint(inputName, l),
 	}
-	c.CallConfig = r.Call(l, c.parallelChats)
+	c.CallConfig = r.Call(l, c.parallelChats*c.readAhead)
+	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
 	r.Require(c.pageSize >= 1 && c.pageSize <= amojo.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, amojo.MaxLimit, c.pageSize)
 
 	if r.Text(fieldPollInterval) != "" {

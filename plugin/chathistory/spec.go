@@ -29,6 +29,7 @@ const (
 	fieldCheckpointLimit  = "checkpoint_limit"
 	fieldPreserveOrder    = "preserve_order"
 	fieldMaxBufferedPages = "max_buffered_pages"
+	fieldReadAhead        = "read_ahead"
 )
 
 const (
@@ -147,6 +148,10 @@ Each message has these, as far as the API gave them:
 			service.NewIntField(fieldMaxBufferedPages).
 				Description("How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.").
 				Default(100).
+				Advanced(),
+			service.NewIntField(fieldReadAhead).
+				Description("How many pages of one chat are asked for at once where it is known that they are needed: in a chat that is longer than `max_buffered_pages`, on the way from its beginning to what was buffered. `1` asks for each alone, so that a chat gets one page in the time of an answer, whatever `requests_per_second` allows. For a single long chat that is to fill the limit, set `requests_per_second` times the seconds that an answer takes, and a few more. The pages are held in memory, and all chats together may have `parallel_chats` times as many requests under way. The order and the number of requests stay the same, but where a chat changes much while it is read: then some are asked for again.").
+				Default(4).
 				Advanced(),
 		).
 		Fields(component.CallFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
