@@ -206,9 +206,9 @@ func (r *report) watch(ctx context.Context) {
 		}
 		now := time.Now()
 		s := in.reader.Stats()
-		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= component.StalledAfter && !r.rejectedSince(s.Moved) {
+		if !warned && s.Unacked > 0 && now.Sub(s.Moved) >= component.StalledAfter && (s.Short > 0 || !r.rejectedSince(s.Moved)) {
 			warned = true
-			r.warnStalled(s)
+			r.warnStalled(s, r.rejectedSince(s.Moved))
 		}
 		ended := first && in.conf.chatsInput == nil && s.Unread == 0
 		if ended {
@@ -275,9 +275,12 @@ func (r *report) rejectedSince(t time.Time) bool {
 	return r.rejected.After(t)
 }
 
-func (r *report) warnStalled(s reader.Stats) {
+func (r *report) warnStalled(s reader.Stats, rejects bool) {
 	cause := "the usual cause is an output that batches by count without a period and waits for messages that wait for it: give its batching a period, or set preserve_order to false"
-	if r.in.conf.checkpointLimit-s.Unacked < 50 {
+	switch {
+	case rejects:
+		cause = "the output rejects messages again and again, and those it still has to take use up checkpoint_limit, so that no chat is read on: see what it says of them, or give it a fallback for what it never takes"
+	case r.in.conf.checkpointLimit-s.Unacked < 50:
 		cause = "checkpoint_limit is used up: the output collects more messages than that before it sends any, so lower its batch count, give its batching a period, or raise checkpoint_limit"
 	}
 	r.in.log.Warnf("No acknowledgement for %s while %s out; %s", component.StalledAfter, component.Plural(s.Unacked, "message is", "messages are"), cause)

@@ -111,9 +111,11 @@ func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T
 	for name, tc := range map[string]struct {
 		conf, cause string
 		messages    int
+		rejects     bool
 	}{
-		"an output that waits":        {"requests_per_second: 0", "an output that batches by count without a period", 5},
-		"checkpoint_limit is used up": {"requests_per_second: 0, checkpoint_limit: 20", "checkpoint_limit is used up", 30},
+		"an output that waits":        {"requests_per_second: 0", "an output that batches by count without a period", 5, false},
+		"checkpoint_limit is used up": {"requests_per_second: 0, checkpoint_limit: 20", "checkpoint_limit is used up", 30, false},
+		"what is rejected uses it up": {"requests_per_second: 0, checkpoint_limit: 20", "the output rejects messages again and again", 30, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,6 +123,10 @@ func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T
 				in, log := startInBubble(t, 1, tc.messages, tc.conf)
 				b, err := in.Read(t.Context())
 				require.NoError(t, err)
+				if tc.rejects {
+					time.Sleep(time.Millisecond)
+					in.report.outputRejected()
+				}
 
 				time.Sleep(component.StalledAfter - time.Second)
 				assert.Empty(t, log.With("No acknowledgement"))

@@ -109,6 +109,7 @@ type simMsg struct {
 	acceptance int           // in the order of acceptances of the chat
 	rejected   bool          // at least once by itself, not with its whole batch
 	tries      int           // how often it was written
+	again      int           // how often it came again after its batch was acknowledged
 	flight     *simFlight    // of the last process that delivered it
 	counted    bool          // accepted as one of that
 }

@@ -300,7 +300,7 @@ func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
 	// server's is what errs.
 	now := max(p.now, min(median(times(k.items)), p.clock))
 	c.Advance(met, p.lookback, now)
-	c.From = max(c.From, c.floor(p.lookback)*tick)
+	c.From = max(c.From, c.floor(p.lookback)*tick, max(0, p.enough)*tick)
 	if !complete {
 		// What lies behind was not delivered either, and is about as old as the last
 		// that was met.

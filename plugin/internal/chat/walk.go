@@ -5,6 +5,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 )
 
@@ -180,7 +181,15 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 	k = &kept{index: map[string]int{}, base: at}
 	if p.latest && !p.known && len(page) > 0 {
 		// Nothing is delivered; what counts is which ids are there now.
-		newest := min(page[0].Time, p.now)
+		newest := int64(math.MinInt64)
+		for i := range page {
+			if page[i].Time <= p.now {
+				newest = max(newest, page[i].Time)
+			}
+		}
+		if newest == math.MinInt64 {
+			newest = p.now // all claim to be of the future
+		}
 		p.enough = max(0, second(newest-p.lookback.Milliseconds()))
 	}
 
@@ -218,8 +227,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			}
 		}
 		before = page
-		if behind && len(page) < p.fullest && k.ends(page) && !p.server.Misleads() {
-			short = false // it shows less than it could: there is no more
+		if behind && len(page) < p.fullest && known <= p.pageSize/2 && k.ends(page) && !p.server.Misleads() {
+			short = false // it reaches half a page behind that, and shows less than it could: there is no more
 		}
 		if (len(page) < p.pageSize || behind && len(fresh) == 0) && !short {
 			e, err := p.end(ctx, k, page, at, len(fresh), behind)

@@ -90,7 +90,8 @@
 //     its state and its place in a queue.
 //   - Nobody but its pass appends to a chat's pending, and no chat has two passes.
 //   - A drawn ticket of the budget is used before anything else is waited for, unless
-//     the Reader is closed: everybody who drew later waits for it.
+//     the Reader is closed: everybody who drew later waits for it. So a chat that has its
+//     share of the limit waits for more before it draws (awaitShare).
 //   - notOurs says that a chat sleeps because it was refused with chat.ErrNotOurs, or
 //     that its pass is parked for that.
 //

@@ -149,12 +149,18 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 				return err
 			}
 		}
+		if err := r.awaitShare(ctx, c); err != nil {
+			return err
+		}
 		most := min(len(items), max(ahead, r.cfg.CheckpointLimit/2))
 		if len(w.pending) > 0 {
 			most = min(most, ahead-len(w.pending))
 		}
 		n, t := 0, r.budget.draw()
-		if err := r.await(ctx, func() bool { n = r.budget.take(t, most); return n > 0 }); err != nil {
+		r.short++
+		err := r.await(ctx, func() bool { n = r.budget.take(t, min(most, max(1, r.share(w)))); return n > 0 })
+		r.short--
+		if err != nil {
 			return err
 		}
 		w.pending = append(w.pending, items[:n]...)
@@ -166,6 +172,40 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 		r.changed.Broadcast()
 	}
 	return nil
+}
+
+// mostShort is how many passes for each place may leave it because they have their share.
+// They keep in memory what they have read.
+const mostShort = 4
+
+// awaitShare waits until a chat may have more of the limit. Caller holds mu.
+func (r *Reader) awaitShare(ctx context.Context, c *record) error {
+	free := func() bool { return r.share(c.work) > 0 }
+	if free() {
+		return nil
+	}
+	r.short++
+	defer func() { r.short-- }()
+	if r.aside >= mostShort*r.cfg.ParallelChats {
+		return r.await(ctx, free)
+	}
+	r.aside++
+	defer func() { r.aside-- }()
+	return r.giveWay(ctx, c, free)
+}
+
+// share is how much of the limit a chat may have now beside what it has. The last quarter
+// is rationed, for those whose messages an output rejects give back nothing: they must
+// not keep the others from being read. Caller holds mu.
+func (r *Reader) share(w *work) int {
+	free := r.budget.free
+	has := len(w.pending)
+	for _, b := range w.out {
+		if !b.acked {
+			has += b.n
+		}
+	}
+	return max(free-r.budget.limit/4, max(r.cfg.PageSize, (free+has)/8)-has)
 }
 
 // ahead is how much of one chat may wait to be delivered before more of it is

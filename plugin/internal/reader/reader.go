@@ -51,6 +51,8 @@ type Reader struct {
 	retrying   int        // those of them whose pass follows one that failed
 	resuming   int        // passes that gave their place up and wait to have it back
 	parked     int        // passes that wait for a call that failed
+	short      int        // passes that wait because too much is read and not acknowledged
+	aside      int        // those of them that have left their place, as their chat has its share
 	allAdded   bool       // no more chats will be added
 	open       int        // chats that have, or may have, something to deliver yet
 	unread     int        // chats of which no pass has come to its end
@@ -209,6 +211,8 @@ type Stats struct {
 	// Moved is when a message was last acknowledged, or delivered with no other
 	// one out.
 	Moved time.Time
+	// Short is how many passes wait because too much is read and not acknowledged.
+	Short int
 }
 
 // Stats returns the figures of now.
@@ -217,6 +221,6 @@ func (r *Reader) Stats() Stats {
 	defer r.mu.Unlock()
 	return Stats{
 		Chats: r.counts, Messages: r.messages, Unacked: r.unacked,
-		Held: r.budget.limit - r.budget.free - r.unacked, Unread: r.unread, Moved: r.moved,
+		Held: r.budget.limit - r.budget.free - r.unacked, Unread: r.unread, Moved: r.moved, Short: r.short,
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -559,6 +560,40 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 		for _, c := range chats {
 			require.Equal(t, m.IDs(c), got[c])
 		}
+		g.close()
+	})
+}
+
+// Chats of which nothing is acknowledged, as an output does that rejects their messages,
+// do not keep the others from being read.
+func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
+	const rejected, healthy = 12, 5
+	synctest.Test(t, func(t *testing.T) {
+		m := chattest.NewModel()
+		var chats []string
+		for i := range rejected {
+			chats = append(chats, fmt.Sprintf("rejected-%d", i))
+		}
+		for i := range healthy {
+			chats = append(chats, fmt.Sprintf("healthy-%d", i))
+		}
+		for _, c := range chats {
+			m.Fill(c, 400, 700)
+		}
+		g := newRig(t, m, func(c *Config) { c.Poll, c.MaxBufferedPages = time.Minute, 100 }).start(chats...)
+		got := map[string]int{}
+		for b := g.next(); b != nil; b = g.next() {
+			if strings.HasPrefix(b.Chat, "healthy") {
+				got[b.Chat] += len(b.Items)
+				b.Ack()
+			}
+		}
+		for _, c := range chats[rejected:] {
+			assert.Equal(t, 400, got[c], c)
+		}
+		s := g.r.Stats()
+		assert.LessOrEqual(t, s.Held+s.Unacked, g.cfg.CheckpointLimit)
+		assert.Positive(t, s.Short, "the others wait for their share")
 		g.close()
 	})
 }
