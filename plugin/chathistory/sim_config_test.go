@@ -153,15 +153,15 @@ func ingredientsOf(seed uint64) simSet {
 // lasts.
 type simConfig struct {
 	pageSize, maxBufferedPages, parallel, limit, burst, maxInFlight, batchCount, readAhead int
-	order, latest, queue, cache                                                 bool
-	since                                                                       time.Time
-	poll                                                                        time.Duration // 0: one pass
-	lookback                                                                    time.Duration // as the input must have it
-	lookbackSet                                                                 bool          // else it is the input's default
-	interval, backoff, maxBackoff, maxElapsed, timeout, batchPeriod             time.Duration
-	rps                                                                         float64
-	chaos                                                                       time.Duration
-	stops                                                                       []simStop
+	order, latest, queue, cache                                                            bool
+	since                                                                                  time.Time
+	poll                                                                                   time.Duration // 0: one pass
+	lookback                                                                               time.Duration // as the input must have it
+	lookbackSet                                                                            bool          // else it is the input's default
+	interval, backoff, maxBackoff, maxElapsed, timeout, batchPeriod                        time.Duration
+	rps                                                                                    float64
+	chaos                                                                                  time.Duration
+	stops                                                                                  []simStop
 }
 
 // simStop is an end of the process before the last.

@@ -18,6 +18,7 @@ const (
 	fieldScopeID          = "scope_id"
 	fieldChannelSecret    = "channel_secret"
 	fieldChats            = "chats"
+	fieldChatsFile        = "chats_file"
 	fieldChatsInput       = "chats_input"
 	fieldChatID           = "chat_id"
 	fieldPageSize         = "page_size"
@@ -103,10 +104,15 @@ Each message has these, as far as the API gave them:
 			service.NewStringField(fieldChannelSecret).
 				Description("The channel's secret, given when the channel was registered. It signs each request.").
 				Secret(),
-			service.NewStringListField(fieldChats).
-				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them.").
+			service.NewAnyField(fieldChats).
+				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them. A list, or one text with commas, spaces or lines between the ids: for very many chats that takes a tenth of the memory at the start.").
 				Default([]any{}).
-				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
+				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}).
+				Example("${KOMMO_CHATS}"),
+			service.NewStringField(fieldChatsFile).
+				Description("Instead of `chats`: a file of ids, with commas, spaces or lines between them. It is read when the pipeline starts.").
+				Optional().
+				Example("/etc/kommo/chats.txt"),
 			service.NewInputField(fieldChatsInput).
 				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read to its end, the output has acknowledged all of it, and its checkpoint is written. A chat that fails is tried again here, as `backoff` says; its message stays unacknowledged meanwhile, and is rejected only when this input is shut down. A chat that is named again while it is being read is read once more after that. When the input in this field ends, so does the whole, after the last chat has been read, delivered and saved. An `inproc` has to be wrapped in a `sequence`.").
 				Optional(),
