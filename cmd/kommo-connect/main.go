@@ -16,6 +16,8 @@ import (
 	"runtime/debug"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/internal/heapfloor"
 )
 
 const name = "kommo-connect"
@@ -24,6 +26,7 @@ const name = "kommo-connect"
 var version, dateBuilt string
 
 func main() {
+	heapfloor.Keep()
 	v, date := stamp()
 	command := ""
 	if len(os.Args) > 1 {
