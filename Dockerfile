@@ -10,7 +10,8 @@ FROM ${GO_IMAGE} AS build
 # What --version says: the tag, and the commit's time in RFC 3339.
 ARG VERSION=unknown
 ARG DATE=
-# TAGS=core leaves out the components that talk to systems of their own.
+# TAGS=core leaves out the components that talk to systems of their own; TAGS=elasticsearch_v9 takes
+# that output in.
 ARG TAGS=
 ENV CGO_ENABLED=0
 WORKDIR /src
