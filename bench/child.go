@@ -110,7 +110,7 @@ func runAndWeigh(ctx context.Context, in *bufio.Reader, t runTask, out io.Writer
 		}
 	}()
 	os.Stdout = os.Stderr // the engine logs to it, and a line of its log is none of ours
-	heapfloor.Keep() // as kommo-connect
+	heapfloor.Keep()      // as kommo-connect
 	code, err := service.RunCLIToCode(ctx, service.CLIOptSetArgs("bench", "run", t.File))
 	if err != nil {
 		return fmt.Errorf("running the pipeline: %w", err)
