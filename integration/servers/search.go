@@ -22,20 +22,20 @@ type Search struct {
 	URL string
 }
 
-// StartOpenSearch starts an empty OpenSearch node.
-func StartOpenSearch(tb testing.TB) *Search {
+// StartOpenSearch starts an empty OpenSearch node with settings beside those that it
+// needs, in lines of its configuration file.
+func StartOpenSearch(tb testing.TB, settings ...string) *Search {
 	tb.Helper()
-	return startSearch(tb, "OpenSearch", openSearchVersion, "opensearch", "OPENSEARCH", "")
+	return startSearch(tb, "OpenSearch", openSearchVersion, "opensearch", "OPENSEARCH", settings)
 }
 
-// StartElasticsearch starts an empty Elasticsearch node.
-func StartElasticsearch(tb testing.TB) *Search {
+// StartElasticsearch is StartOpenSearch for Elasticsearch.
+func StartElasticsearch(tb testing.TB, settings ...string) *Search {
 	tb.Helper()
-	return startSearch(tb, "Elasticsearch", elasticsearchVersion, "elasticsearch", "ES", `xpack.security.enabled: false
-`)
+	return startSearch(tb, "Elasticsearch", elasticsearchVersion, "elasticsearch", "ES", append([]string{"xpack.security.enabled: false"}, settings...))
 }
 
-func startSearch(tb testing.TB, name, version, program, prefix, settings string) *Search {
+func startSearch(tb testing.TB, name, version, program, prefix string, settings []string) *Search {
 	tb.Helper()
 	home := filepath.Join(mavenServers(tb), program+"-"+version)
 	java := java(tb)
@@ -56,7 +56,7 @@ path.logs: %s/logs
 action.auto_create_index: true
 # The disk of a test machine may be fuller than a node would have it.
 cluster.routing.allocation.disk.threshold_enabled: false
-%s`, port, transport, dir, dir, settings))
+%s`, port, transport, dir, dir, strings.Join(settings, "\n")))
 	// The options name log files relative to the installation, which the servers' user may not write to.
 	options, err := os.ReadFile(filepath.Join(config, "jvm.options"))
 	if err != nil {

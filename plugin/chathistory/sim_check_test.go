@@ -50,6 +50,9 @@ func (m *simMsg) stays() bool {
 	case !w.cfg.since.IsZero() && (m.time == 0 || m.time < w.cfg.since.UnixMilli()):
 		// Without a time nobody can say.
 		return false
+	case m.time == 0 && w.on.has(simFreeOrder):
+		// It may have come below what was delivered of its second.
+		return false
 	}
 	return true
 }
@@ -80,14 +83,14 @@ func (m *simMsg) buried() bool {
 // been read again since it arrived.
 func (m *simMsg) required() bool {
 	c := m.c
-	if !m.stays() || m.buried() {
+	if !m.stays() || m.buried() || m.orphaned() {
 		return false
 	}
 	if c.w.cfg.latest {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		if c.freshSaved == noTime || m.at <= c.freshSaved || m.orphaned() || m.late && m.deep() {
+		if c.freshSaved == noTime || m.at <= c.freshSaved || m.late && m.deep() {
 			return false
 		}
 	}
@@ -107,12 +110,29 @@ func (m *simMsg) required() bool {
 	return true
 }
 
-// orphaned says of a message that is older than the first look of start_from: latest that
-// nothing is left of what was there when it arrived. Then only its time tells whether it was.
+// orphaned says of a message that is older than what came before it that nothing is left
+// of the last eight of these: then only its time tells whether it was among them. With
+// start_from: latest that is what the first look found.
 func (m *simMsg) orphaned() bool {
 	c := m.c
-	return m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
-		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at })
+	if c.w.cfg.latest && m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
+		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at }) {
+		return true
+	}
+	older, seen := false, 0
+	for _, o := range slices.Backward(c.order) {
+		if o == m || o.at >= m.at {
+			continue
+		}
+		if o.gone == noTime {
+			return false
+		}
+		older = older || m.key < o.key
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	return older
 }
 
 // deep says that a message stands deeper in the listing than the first look of
@@ -161,7 +181,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0) && !m.ahead():
+	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0) && !m.ahead():
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -172,7 +192,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 // page that was shorter than the chat. Caller holds mu.
 func (p *simProcess) checkOrder(m *simMsg) {
 	w, c := p.w, m.c
-	if !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.cfg.batchCount > 0 && w.on.has(simPartial) {
+	if m.time == 0 || !w.cfg.order && (w.cfg.maxInFlight > 1 || w.on.has(simPartial) || w.on.has(simWhole)) || m.rejected || !m.required() || c.deceived || w.cfg.batchCount > 0 && w.on.has(simPartial) {
 		return
 	}
 	below := func(o *simMsg) bool { // o stands on the newer side of m
@@ -183,7 +203,9 @@ func (p *simProcess) checkOrder(m *simMsg) {
 	}
 	for _, o := range slices.Backward(c.order[:len(c.order)-1]) {
 		if below(o) && m.at < o.served {
-			if (m.late || w.on.has(simFreeOrder)) && m.at >= c.begun(o.served) {
+			if m.at >= c.begun(o.served) && (w.on.has(simFreeOrder) || slices.ContainsFunc(c.all, func(p *simMsg) bool {
+				return p.served != noTime && p.served < m.at && below(p)
+			})) {
 				continue // it arrived below what the pass had passed by then
 			}
 			if w.on.has(simFreeOrder) && o.key/1000 == m.key/1000 {
@@ -211,7 +233,7 @@ func (c *simChat) begun(served time.Duration) time.Duration {
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
 	// What a server that hides messages was believed is looked at again.
-	if m.accepted == noTime || p.deceived || m.unplaced(m.served) || p.w.cfg.queue && p.w.store.forgot {
+	if m.accepted == noTime || p.deceived || m.unplaced(m.served) || m.mistimed() || p.w.cfg.queue && p.w.store.forgot {
 		return
 	}
 	if p.loaded[m.c].surely.has(m.n) {
@@ -233,12 +255,12 @@ func (m *simMsg) ahead() bool {
 	})
 }
 
-// mistimed says of a message of 1970, or of one above another that claims to be of the
-// future, that it came again a dozen times at most: what is known of its neighbours may not
+// mistimed says of a message of 1970, of one above another that claims to be of the
+// future, or where some show no time, that it came again a dozen times at most: what is known of its neighbours may not
 // tell that it was delivered.
 func (m *simMsg) mistimed() bool {
 	m.again++
-	return m.again <= 12 && (m.key < 101_000 || slices.ContainsFunc(m.c.all[:m.n], func(o *simMsg) bool {
+	return m.again <= 12 && (m.key < 101_000 || m.c.w.on.has(simNoTime) || slices.ContainsFunc(m.c.all[:m.n], func(o *simMsg) bool {
 		return o.key > m.c.w.serverMs(o.at)+time.Minute.Milliseconds()
 	}))
 }
@@ -408,6 +430,9 @@ func (w *simWorld) settling() time.Duration {
 	for _, pause := range w.api.pauses {
 		left = max(left, pause.to-w.calmAt)
 	}
+	if w.on.has(simSecret) {
+		left += 5 * time.Minute // a chat refused twice meanwhile counts as another channel's for one minute and for four
+	}
 	if w.api.noDate {
 		left += max(0, w.api.clock) // nothing tells that the date in Retry-After is by another clock
 	}
@@ -429,7 +454,7 @@ func (w *simWorld) bound() time.Duration {
 	for _, chat := range w.chats {
 		n := float64(len(chat.items))
 		requests += 8 + 3*n/float64(c.pageSize-1) + 4*math.Log2(n+2)
-		messages += len(chat.items)
+		messages += len(chat.all)
 		switch {
 		case !chat.lasting():
 		case chat.kind == simOthers:

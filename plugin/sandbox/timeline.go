@@ -102,7 +102,7 @@ func (s stretch) cut(t timeline, v *view, now int64) cut {
 	}
 	// Up to here everything is listed, and in its place.
 	plain := c.high
-	if v.noOrder || s.types != nil && !(slices.Contains(s.types, eventIncoming) && slices.Contains(s.types, eventOutgoing)) {
+	if v.noOrder || s.types != nil && (!slices.Contains(s.types, eventIncoming) || !slices.Contains(s.types, eventOutgoing)) {
 		plain = c.low
 	}
 	for _, late := range v.late {

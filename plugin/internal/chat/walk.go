@@ -230,7 +230,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if behind && len(page) < p.fullest && known <= p.pageSize/2 && k.ends(page) && !p.server.Misleads() {
 			short = false // it reaches half a page behind that, and shows less than it could: there is no more
 		}
-		if (len(page) < p.pageSize || behind && len(fresh) == 0) && !short {
+		if (len(page) < p.pageSize || behind && len(fresh) == 0 && k.ends(page)) && !short {
 			e, err := p.end(ctx, k, page, at, len(fresh), behind)
 			if err != nil {
 				return nil, false, err

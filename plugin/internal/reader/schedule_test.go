@@ -120,7 +120,7 @@ func TestReader_HoldsNoMoreThanTheCheckpointLimit(t *testing.T) {
 						break
 					}
 				}
-				assert.Equal(t, c.limit, most, "the limit is made use of")
+				assert.GreaterOrEqual(t, most, c.limit-c.limit/4, "the limit is made use of, but for what is rationed")
 				for _, c := range chats {
 					require.Equal(t, m.IDs(c), got[c])
 				}
