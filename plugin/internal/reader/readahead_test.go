@@ -72,7 +72,7 @@ func TestReader_ReadAheadFillsTheLimit(t *testing.T) {
 	}
 	alone, requests := read(t, 1)
 	require.Greater(t, alone, 400*time.Second)
-	for ahead, most := range map[int]time.Duration{2: 220 * time.Second, 4: 130 * time.Second, 16: 66 * time.Second, 1000: 66 * time.Second} {
+	for ahead, most := range map[int]time.Duration{2: 240 * time.Second, 4: 140 * time.Second, 16: 70 * time.Second, 1000: 70 * time.Second} {
 		took, made := read(t, ahead)
 		t.Logf("read ahead %d: %s instead of %s, %d requests instead of %d", ahead, took.Round(time.Second), alone.Round(time.Second), made, requests)
 		require.LessOrEqual(t, took, most, "read ahead %d", ahead)
