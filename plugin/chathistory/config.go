@@ -3,7 +3,6 @@
 package chathistory
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,10 +35,14 @@ type config struct {
 	checkpointLimit  int
 	preserveOrder    bool
 	maxBufferedPages int
+	readAhead        int
 
 	component.CallConfig
 	component.CheckpointConfig
 }
+
+// mostReadAhead is more than any limit and any answer's time need.
+const mostReadAhead = 1000
 
 func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, error) {
 	r := &component.FieldReader{Conf: conf}
@@ -65,16 +68,17 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 		baseURL:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
 		scopeID:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
 		channelSecret:    r.Secret(fieldChannelSecret),
-		chats:            component.Read(r, conf.FieldStringList, fieldChats),
 		pageSize:         component.Read(r, conf.FieldInt, fieldPageSize),
 		lookback:         r.Duration(fieldLookback, 0),
 		parallelChats:    r.Positive(fieldParallelChats),
 		checkpointLimit:  r.Positive(fieldCheckpointLimit),
 		preserveOrder:    component.Read(r, conf.FieldBool, fieldPreserveOrder),
 		maxBufferedPages: r.Positive(fieldMaxBufferedPages),
+		readAhead:        r.Positive(fieldReadAhead),
 		CheckpointConfig: r.Checkpoint(inputName, l),
 	}
-	c.CallConfig = r.Call(l, c.parallelChats)
+	c.CallConfig = r.Call(l, c.parallelChats*c.readAhead)
+	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
 	r.Require(c.pageSize >= 1 && c.pageSize <= amojo.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, amojo.MaxLimit, c.pageSize)
 
 	if r.Text(fieldPollInterval) != "" {
@@ -108,44 +112,4 @@ func (c *config) checkClient(r *component.FieldReader) {
 		_, err := amojo.NewClient(conf)
 		r.Fail(err)
 	}
-}
-
-// readChats reads which chats there are to read.
-func (c *config) readChats(r *component.FieldReader) {
-	listed, fromInput := len(c.chats) > 0, r.Conf.Contains(fieldChatsInput)
-	switch {
-	case !listed && !fromInput:
-		r.Fail(errors.New("there is no chat to read: list them in chats, or set chats_input to an input that names them"))
-	case listed && fromInput:
-		r.Fail(errors.New("both chats and chats_input say what to read: remove one of them"))
-	}
-	seen := make(map[string]int, len(c.chats))
-	for i, id := range c.chats {
-		id = strings.TrimSpace(id)
-		c.chats[i] = id
-		if err := checkChatID(id); err != nil {
-			r.Fail(fmt.Errorf("%s: entry %d %w", fieldChats, i+1, err))
-			continue
-		}
-		if first, twice := seen[id]; twice {
-			r.Require(false, "%s: %s is named twice, as entry %d and as entry %d: remove one of them", fieldChats, id, first, i+1)
-			continue
-		}
-		seen[id] = i + 1
-	}
-	if !fromInput {
-		return
-	}
-	if input, _ := r.Conf.FieldAny(fieldChatsInput); component.IsEmpty(input) {
-		r.Require(false, "%s: it is empty: want an input, as in kommo_chats: {…}", fieldChatsInput)
-	}
-	text := component.Read(r, r.Conf.FieldString, fieldChatID)
-	id, err := service.NewInterpolatedString(text)
-	if err != nil {
-		r.Fail(fmt.Errorf("%s: it can't be read as an interpolation, as in ${! @kommo_chat_id }: %w", fieldChatID, err))
-		return
-	}
-	_, static := id.Static()
-	r.Require(!static, "%s: it is the same for every message, got %q: want an interpolation, as in ${! @kommo_chat_id }", fieldChatID, text)
-	c.chatID = id
 }

@@ -107,6 +107,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		Hooks:              in.report.hooks(),
 		PageSize:           max(2, conf.pageSize),
 		MaxBufferedPages:   conf.maxBufferedPages,
+		ReadAhead:          conf.readAhead,
 		ParallelChats:      conf.parallelChats,
 		CheckpointLimit:    conf.checkpointLimit,
 		PreserveOrder:      conf.preserveOrder,
