@@ -11,7 +11,8 @@ FROM --platform=$BUILDPLATFORM ${GO_IMAGE} AS build
 # What --version says: the tag, and the commit's time in RFC 3339.
 ARG VERSION=unknown
 ARG DATE=
-# TAGS=core leaves out the components that talk to systems of their own.
+# TAGS=core leaves out the components that talk to systems of their own; TAGS=elasticsearch_v9 takes
+# that output in.
 ARG TAGS=
 ARG TARGETOS
 ARG TARGETARCH

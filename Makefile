@@ -42,9 +42,12 @@ demo: ## Read chats from a sandbox and print their messages
 	@$(MAKE) --silent build-core build-sandbox >&2
 	@go run ./internal/demo
 
+# TAGS takes in what is in no build by itself: make build TAGS=elasticsearch_v9
+TAGS ?=
+
 .PHONY: build
-build: ## Build bin/kommo-connect with all components
-	go build -ldflags "$(LDFLAGS)" -o bin/kommo-connect ./cmd/kommo-connect
+build: ## Build bin/kommo-connect with all components but elasticsearch_v9, which TAGS takes in
+	go build -tags "$(TAGS)" -ldflags "$(LDFLAGS)" -o bin/kommo-connect ./cmd/kommo-connect
 
 .PHONY: build-core
 build-core: ## Build bin/kommo-connect-core: no Kafka, no search engines, no databases

@@ -17,6 +17,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/kommo-connect/kommo-connect/internal/heapfloor"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
@@ -108,6 +109,8 @@ func runAndWeigh(ctx context.Context, in *bufio.Reader, t runTask, out io.Writer
 			_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 		}
 	}()
+	os.Stdout = os.Stderr // the engine logs to it, and a line of its log is none of ours
+	heapfloor.Keep()      // as kommo-connect
 	code, err := service.RunCLIToCode(ctx, service.CLIOptSetArgs("bench", "run", t.File))
 	if err != nil {
 		return fmt.Errorf("running the pipeline: %w", err)

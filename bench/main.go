@@ -40,6 +40,7 @@ func figures() []figure {
 		{"tailing", tailing},
 		{"limiter", limiter},
 		{"slow", slowOutputs},
+		{"readahead", readAhead},
 		{"cpu", cpu},
 		{"memory", memory},
 	}

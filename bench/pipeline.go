@@ -45,10 +45,7 @@ input:
 	for line := range strings.Lines(p.fields) {
 		b.WriteString("    " + strings.TrimSpace(line) + "\n")
 	}
-	b.WriteString("    chats:\n")
-	for _, id := range p.chats {
-		b.WriteString("      - " + id + "\n")
-	}
+	b.WriteString("    chats: " + strings.Join(p.chats, ",") + "\n")
 	b.WriteString(processing(p.processor))
 	output := p.output
 	if output == "" {

@@ -7,6 +7,7 @@
 // imports in the other files of this folder, one file per family: delete a file
 // to leave its family out. The build tag core leaves out all that talk to a
 // system of their own; a further tag, named like the file, takes one back in.
+// elasticsearch_v9 is in no build without its tag.
 package main
 
 import (
@@ -16,6 +17,8 @@ import (
 	"runtime/debug"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/internal/heapfloor"
 )
 
 const (
@@ -27,6 +30,7 @@ const (
 var version, dateBuilt string
 
 func main() {
+	heapfloor.Keep()
 	v, date := stamp()
 	command := ""
 	if len(os.Args) > 1 {

@@ -50,6 +50,14 @@ var wrongConfigs = []struct {
 	{input: "history", name: "chats with spaces between", change: object{"chats": []any{"a b"}}, want: "chats: entry 1 has a space, a comma or the like in it, so it is no chat's id: want one id an entry"},
 	{input: "history", name: "a chat that is JSON", change: object{"chats": []any{`{"chat_id":"a"}`}}, want: "chats: entry 1 is JSON, not a chat's id: " + wantAlone},
 	{input: "history", name: "a chat that is an address", change: object{"chats": []any{"https://example.kommo.com/chats/1"}}, want: "chats: entry 1 is an address or a path, not a chat's id: " + wantAlone},
+	{input: "history", name: "a blank text of chats", change: object{"chats": " , "}, want: noChat},
+	{input: "history", name: "a chat twice in a text", change: object{"chats": "a b, a"}, want: "chats: a is named twice, as entry 1 and as entry 3: remove one of them"},
+	{input: "history", name: "an object for chats", change: object{"chats": object{"a": "b"}}, want: "chats: want a list of ids, or one text with ids between commas, spaces or lines"},
+	{input: "history", name: "a list for a chat", change: object{"chats": []any{[]any{"a"}}}, want: "chats: entry 1 is no text: want a chat's id in the Chats API"},
+	{input: "history", name: "chats and chats_file", change: object{"chats_file": "chats.txt"}, want: "both chats and chats_file say what to read: remove one of them"},
+	{input: "history", name: "chats_file and chats_input", change: object{"chats": nil, "chats_file": "chats.txt", "chats_input": object{"stdin": object{}}}, want: "both chats_file and chats_input say what to read: remove one of them"},
+	{input: "history", name: "all of them", change: object{"chats_file": "chats.txt", "chats_input": object{"stdin": object{}}}, want: "chats, chats_file and chats_input all say what to read: remove two of them"},
+	{input: "history", name: "an empty chats_file", change: object{"chats": nil, "chats_file": os.DevNull}, want: "chats_file: there is no id in " + os.DevNull},
 	{input: "history", name: "an empty chats_input", change: object{"chats": nil, "chats_input": object{}}, want: "chats_input: it is empty: want an input, as in kommo_chats: {…}"},
 	{input: "history", name: "chats_input of null", change: object{"chats": nil, "chats_input": &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}}, want: "chats_input: it is empty: want an input"},
 	{input: "history", name: "chat_id without a message", change: object{"chats": nil, "chats_input": object{"stdin": object{}}, "chat_id": "kommo_chat_id"}, want: `chat_id: it is the same for every message, got "kommo_chat_id": want an interpolation, as in ${! @kommo_chat_id }`},
@@ -78,6 +86,8 @@ var wrongConfigs = []struct {
 	{input: "history", name: "a negative lookback", change: object{"lookback": "-1s"}, want: "lookback: want 0s or more, got -1s"},
 	{input: "history", name: "parallel_chats", change: object{"parallel_chats": 0}, want: "parallel_chats: want 1 or more, got 0"},
 	{input: "history", name: "checkpoint_limit", change: object{"checkpoint_limit": 0}, want: "checkpoint_limit: want 1 or more, got 0"},
+	{input: "history", name: "read_ahead of 0", change: object{"read_ahead": 0}, want: "read_ahead: want 1 or more, got 0"},
+	{input: "history", name: "read_ahead of 1001", change: object{"read_ahead": 1001}, want: "read_ahead: want 1 to 1000, got 1001"},
 	{input: "history", name: "max_buffered_pages", change: object{"max_buffered_pages": -1}, want: "max_buffered_pages: want 1 or more, got -1"},
 
 	// How to call.

@@ -153,6 +153,9 @@ func (f *field) typeName() string {
 	case "map":
 		return "map of " + f.Type
 	}
+	if f.Type == "unknown" {
+		return "any"
+	}
 	return f.Type
 }
 

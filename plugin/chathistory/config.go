@@ -3,7 +3,6 @@
 package chathistory
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -23,8 +22,13 @@ type config struct {
 	chatsInput *service.OwnedInput
 	chatID     *service.InterpolatedString
 
+	readAhead int
+
 	component.HistoryConfig
 }
+
+// mostReadAhead is more than any limit and any answer's time need.
+const mostReadAhead = 1000
 
 func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, error) {
 	r := &component.FieldReader{Conf: conf}
@@ -50,9 +54,10 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 		baseURL:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
 		scopeID:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
 		channelSecret: r.Secret(fieldChannelSecret),
-		chats:         component.Read(r, conf.FieldStringList, fieldChats),
 	}
-	c.HistoryConfig = r.History(inputName, l, amojo.MaxLimit)
+	c.readAhead = r.Positive(fieldReadAhead)
+	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
+	c.HistoryConfig = r.History(inputName, l, amojo.MaxLimit, c.readAhead)
 	c.readChats(r)
 	c.checkClient(r)
 	return c
@@ -70,44 +75,4 @@ func (c *config) checkClient(r *component.FieldReader) {
 		_, err := amojo.NewClient(conf)
 		r.Fail(err)
 	}
-}
-
-// readChats reads which chats there are to read.
-func (c *config) readChats(r *component.FieldReader) {
-	listed, fromInput := len(c.chats) > 0, r.Conf.Contains(fieldChatsInput)
-	switch {
-	case !listed && !fromInput:
-		r.Fail(errors.New("there is no chat to read: list them in chats, or set chats_input to an input that names them"))
-	case listed && fromInput:
-		r.Fail(errors.New("both chats and chats_input say what to read: remove one of them"))
-	}
-	seen := make(map[string]int, len(c.chats))
-	for i, id := range c.chats {
-		id = strings.TrimSpace(id)
-		c.chats[i] = id
-		if err := checkChatID(id); err != nil {
-			r.Fail(fmt.Errorf("%s: entry %d %w", fieldChats, i+1, err))
-			continue
-		}
-		if first, twice := seen[id]; twice {
-			r.Require(false, "%s: %s is named twice, as entry %d and as entry %d: remove one of them", fieldChats, id, first, i+1)
-			continue
-		}
-		seen[id] = i + 1
-	}
-	if !fromInput {
-		return
-	}
-	if input, _ := r.Conf.FieldAny(fieldChatsInput); component.IsEmpty(input) {
-		r.Require(false, "%s: it is empty: want an input, as in kommo_chats: {…}", fieldChatsInput)
-	}
-	text := component.Read(r, r.Conf.FieldString, fieldChatID)
-	id, err := service.NewInterpolatedString(text)
-	if err != nil {
-		r.Fail(fmt.Errorf("%s: it can't be read as an interpolation, as in ${! @kommo_chat_id }: %w", fieldChatID, err))
-		return
-	}
-	_, static := id.Static()
-	r.Require(!static, "%s: it is the same for every message, got %q: want an interpolation, as in ${! @kommo_chat_id }", fieldChatID, text)
-	c.chatID = id
 }

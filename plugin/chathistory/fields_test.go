@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -55,6 +57,48 @@ func TestChats_OnlyThoseListedAreRead(t *testing.T) {
 	s.Ended()
 	s.Delivers(listed...)
 	assert.NotContains(t, k.Ledger().Chats, other)
+}
+
+func TestChats_InOneText(t *testing.T) {
+	t.Parallel()
+	k := pipetest.NewKommo(t, sandbox.Config{})
+	listed, other := []string{k.Chat(2), k.Chat(3), k.Chat(1), k.Chat(2)}, k.Chat(4)
+	s := k.Start(t, pipetest.Fields{"chats": fmt.Sprintf(" %s,%s\n%s ,\t%s\n", listed[0], listed[1], listed[2], listed[3])}, pipetest.Options{})
+	s.Ended()
+	s.Delivers(listed...)
+	assert.NotContains(t, k.Ledger().Chats, other)
+}
+
+func TestChatsFile_NamesTheChats(t *testing.T) {
+	t.Parallel()
+	k := pipetest.NewKommo(t, sandbox.Config{})
+	listed, other := []string{k.Chat(2), k.Chat(3), k.Chat(1)}, k.Chat(4)
+	file := filepath.Join(t.TempDir(), "chats.txt")
+	require.NoError(t, os.WriteFile(file, []byte("\ufeff"+listed[0]+"\r\n\r\n"+listed[1]+", "+listed[2]+"\r\n"), 0o600))
+	s := k.Start(t, pipetest.Fields{"chats_file": file}, pipetest.Options{})
+	s.Ended()
+	s.Delivers(listed...)
+	assert.NotContains(t, k.Ledger().Chats, other)
+}
+
+func TestChatsFile_WhatIsWrongIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	conf := func(text string) string {
+		file := filepath.Join(dir, "chats.txt")
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		return fmt.Sprintf("kommo_chat_history: { scope_id: a_b, channel_secret: s, chats_file: %q }", file)
+	}
+	assert.Empty(t, pipetest.Lints(t, conf("a\nb")))
+	assert.Equal(t, []string{"chats_file: a is named twice, as line 1 and as line 3: remove one of them"}, pipetest.Lints(t, conf("a,b\n\nc a\n")))
+	assert.Equal(t, []string{"chats_file: line 2 is an address or a path, not a chat's id: want the id alone"}, pipetest.Lints(t, conf("a\nhttps://x/y b\n")))
+	assert.Len(t, pipetest.Lints(t, conf(strings.Repeat("a ", 1000))), 6, "a few, and how many more")
+	assert.Empty(t, pipetest.Lints(t, "kommo_chat_history: { scope_id: a_b, channel_secret: s, chats_file: /nowhere/chats.txt }"), "it may be on the machine that runs it")
+
+	k := pipetest.NewKommo(t, sandbox.Config{})
+	s := k.Start(t, pipetest.Fields{"chats_file": "/nowhere/chats.txt"}, pipetest.Options{})
+	s.Until("the pipeline has failed", s.HasEnded)
+	require.ErrorContains(t, s.Err, "chats_file: open /nowhere/chats.txt")
 }
 
 func TestScopeIDAndSecret_AreWhatIsAskedWith(t *testing.T) {

@@ -99,6 +99,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	readerConf.NewPass = chat.FromNewest(newSource(in.client, in.probe, in.health), &evidence.Server{})
 	readerConf.Store = store
 	readerConf.Hooks = in.report.Hooks()
+	readerConf.ReadAhead = conf.readAhead
 	readerConf.OncePerAdd = conf.chatsInput != nil
 	readerConf.RetryNotOurs = max(notOursFor, conf.Backoff.MaxInterval)
 	readerConf.Transient = transient

@@ -6,13 +6,20 @@ package chathistory
 // the list can't be read, or the list is empty because of a variable. A list without
 // entries is the same as none; without news of variables it is taken for that.
 func completeForLint(config, written map[string]any, emptied bool) {
-	if config[fieldChats] != nil {
-		return
+	for _, field := range []string{fieldChats, fieldChatsFile, fieldChatsInput} {
+		if config[field] != nil {
+			return
+		}
 	}
-	if _, queued := config[fieldChatsInput]; queued {
-		return
+	none := false
+	switch chats := written[fieldChats].(type) {
+	case []any:
+		none = len(chats) == 0
+	case string:
+		none = chats == ""
 	}
-	if entries, ok := written[fieldChats].([]any); !ok || len(entries) > 0 || emptied {
+	_, fromFile := written[fieldChatsFile]
+	if !none || fromFile || emptied {
 		config[fieldChats] = []any{"chat"}
 	}
 }

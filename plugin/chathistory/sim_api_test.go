@@ -198,13 +198,12 @@ func (a *simAPI) answer(p *simProcess, req *http.Request) (*http.Response, error
 		c.requests++
 		c.askedBy[p]++
 		n, number = c.requests, c.n
-		if c.asking {
-			w.violated(4, "chat %d is asked for twice at once", c.n)
+		if c.asking[p]++; c.asking[p] > w.cfg.readAhead {
+			w.violated(4, "chat %d is asked for %d times at once", c.n, c.asking[p])
 		}
-		c.asking = true
 		defer func() {
 			w.mu.Lock()
-			c.asking = c.asking && p.gone
+			c.asking[p]--
 			w.mu.Unlock()
 		}()
 	}

@@ -45,9 +45,9 @@ type simChat struct {
 	skews  []int64
 	gap    int
 
-	requests  int  // so far, by all processes
-	asking    bool // a request is under way
-	stored    int  // accesses to the store
+	requests  int                 // so far, by all processes
+	asking    map[*simProcess]int // requests under way
+	stored    int                 // accesses to the store
 	askedBy   map[*simProcess]int
 	answered  int           // with a page
 	firstRead time.Duration // when it was first
@@ -162,7 +162,7 @@ func (w *simWorld) setupChats() {
 		}
 	}
 	for i := range n + len(kinds) {
-		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}}
+		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}, asking: map[*simProcess]int{}}
 		c.id = fmt.Sprintf("c4a7%04d-%04x-4000-8000-%012d", c.n, hashOf(strconv.Itoa(i))&0xffff, c.n)
 		cr := w.rnd("chat", c.n)
 		switch {

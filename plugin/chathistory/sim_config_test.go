@@ -152,16 +152,16 @@ func ingredientsOf(seed uint64) simSet {
 // simConfig is how the input and the output are configured, and how long the chaos
 // lasts.
 type simConfig struct {
-	pageSize, maxBufferedPages, parallel, limit, burst, maxInFlight, batchCount int
-	order, latest, queue, cache                                                 bool
-	since                                                                       time.Time
-	poll                                                                        time.Duration // 0: one pass
-	lookback                                                                    time.Duration // as the input must have it
-	lookbackSet                                                                 bool          // else it is the input's default
-	interval, backoff, maxBackoff, maxElapsed, timeout, batchPeriod             time.Duration
-	rps                                                                         float64
-	chaos                                                                       time.Duration
-	stops                                                                       []simStop
+	pageSize, maxBufferedPages, parallel, limit, burst, maxInFlight, batchCount, readAhead int
+	order, latest, queue, cache                                                            bool
+	since                                                                                  time.Time
+	poll                                                                                   time.Duration // 0: one pass
+	lookback                                                                               time.Duration // as the input must have it
+	lookbackSet                                                                            bool          // else it is the input's default
+	interval, backoff, maxBackoff, maxElapsed, timeout, batchPeriod                        time.Duration
+	rps                                                                                    float64
+	chaos                                                                                  time.Duration
+	stops                                                                                  []simStop
 }
 
 // simStop is an end of the process before the last.
@@ -219,6 +219,8 @@ func newSimConfig(w *simWorld) simConfig {
 	if w.on.has(simSince) {
 		c.since = time.Now().Add(-between(r, -20*time.Second, 10*time.Minute)).Truncate(time.Second)
 	}
+	ahead := w.rnd("read ahead")
+	c.readAhead = oneOf(ahead, 1, 2+ahead.IntN(4), 32)
 	stops := w.rnd("stops")
 	at := time.Duration(0)
 	for range 1 + stops.IntN(4) {
@@ -250,6 +252,7 @@ func (w *simWorld) yaml(p *simProcess) string {
 	}
 	line("    page_size: %d", c.pageSize)
 	line("    max_buffered_pages: %d", c.maxBufferedPages)
+	line("    read_ahead: %d", c.readAhead)
 	line("    parallel_chats: %d", c.parallel)
 	line("    checkpoint_limit: %d", c.limit)
 	line("    preserve_order: %v", c.order)

@@ -231,9 +231,6 @@ func (p *simProcess) vanish() {
 	}
 	w.store.kill(p)
 	p.gone = true
-	for _, c := range w.chats {
-		c.asking = false
-	}
 	go func() {
 		for range 100 {
 			if p.ended() {

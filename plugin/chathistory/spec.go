@@ -18,6 +18,8 @@ const (
 	fieldScopeID       = "scope_id"
 	fieldChannelSecret = "channel_secret"
 	fieldChats         = "chats"
+	fieldChatsFile     = "chats_file"
+	fieldReadAhead     = "read_ahead"
 	fieldChatsInput    = "chats_input"
 	fieldChatID        = "chat_id"
 )
@@ -88,10 +90,15 @@ Each message has these, as far as the API gave them:
 			service.NewStringField(fieldChannelSecret).
 				Description("The channel's secret, given when the channel was registered. It signs each request.").
 				Secret(),
-			service.NewStringListField(fieldChats).
-				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them.").
+			service.NewAnyField(fieldChats).
+				Description("The chats to read, by their Chats API ids: `message.conversation.id` in the channel's webhook, `chat_id` in the CRM API. Not the ids that the integration gave them. A list, or one text with commas, spaces or lines between the ids: for very many chats: the engine holds each entry of a list several times over while it starts, some 120 MiB for 100,000.").
 				Default([]any{}).
-				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}),
+				Example([]string{"30477717-9f3c-4d3f-8101-60327e14dc48"}).
+				Example("${KOMMO_CHATS}"),
+			service.NewStringField(fieldChatsFile).
+				Description("Instead of `chats`: a file of ids, with commas, spaces or lines between them. It is read when the pipeline starts.").
+				Optional().
+				Example("/etc/kommo/chats.txt"),
 			service.NewInputField(fieldChatsInput).
 				Description("Instead of `chats`: an input each of whose messages names a chat to read, once. The message is acknowledged when that chat has been read to its end, the output has acknowledged all of it, and its checkpoint is written. A chat that fails is tried again here, as `backoff` says; its message stays unacknowledged meanwhile, and is rejected only when this input is shut down. A chat that is named again while it is being read is read once more after that. When the input in this field ends, so does the whole, after the last chat has been read, delivered and saved. An `inproc` has to be wrapped in a `sequence`.").
 				Optional(),
@@ -133,6 +140,10 @@ Each message has these, as far as the API gave them:
 			service.NewIntField(component.FieldMaxBufferedPages).
 				Description("How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.").
 				Default(100).
+				Advanced(),
+			service.NewIntField(fieldReadAhead).
+				Description("How many pages of one chat are asked for at once where it is known that they are needed: in a chat that is longer than `max_buffered_pages`, on the way from its beginning to what was buffered. `1` asks for each alone, so that a chat gets one page in the time of an answer, whatever `requests_per_second` allows. For a single long chat that is to fill the limit, set `requests_per_second` times the seconds that an answer takes, and a few more. The pages are held in memory, and all chats together may have `parallel_chats` times as many requests under way. The order and the number of requests stay the same, but where a chat changes much while it is read: then some are asked for again.").
+				Default(4).
 				Advanced(),
 		).
 		Fields(component.CallFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",

@@ -57,7 +57,7 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 		discover:    r.Text(fieldDiscover),
 		origins:     component.Read(r, conf.FieldStringList, fieldOrigins),
 	}
-	c.HistoryConfig = r.History(inputName, l, crm.MaxLimit)
+	c.HistoryConfig = r.History(inputName, l, crm.MaxLimit, 1)
 	c.readTalks(r)
 	c.readDiscovery(r)
 	_, err := crm.NewClient(crm.Config{URL: c.apiURL, Token: "token"})

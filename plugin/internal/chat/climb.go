@@ -177,6 +177,8 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		return err
 	}
 	t := newTrail()
+	ahead := p.newReadAhead(ctx, k.base+len(k.items)-1)
+	defer ahead.close()
 	page, at, cut := low.items, low.base, len(low.items)
 	slack, lowest, lost := 0, at, 0
 	mark, markAt := "", 0 // the newest message that was passed, and where
@@ -215,7 +217,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if edge < len(page) && page[edge].ID != "" {
 			mark, markAt = page[edge].ID, at+edge
 		}
-		f := &frontier{cut: t.cut, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack)}
+		f := &frontier{cut: t.cut, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack), ahead: ahead}
 		want := at + edge
 		offset := max(0, want-(p.span-1)+slack)
 		if offset >= at {
@@ -246,12 +248,14 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 			f.mark, f.markAt = mark, markAt
 			f.blind = func(page []Item) int { return len(page) }
 		}
+		ahead.slack, ahead.want = slack, want
 		page, at, cut, err = p.seek(ctx, f, offset)
 		if errors.Is(err, errLost) && t.forgot {
 			return fmt.Errorf("the last %d messages that were read have all been deleted meanwhile: reading on from the checkpoint: %w", trailLength, err)
 		}
 		if errors.Is(err, errLost) && lost < mostLost {
 			lost++
+			ahead.drop()
 			p.above, p.met = false, false
 			if low, err = p.start(ctx, k); err == nil {
 				page, at, cut = low.items, low.base, len(low.items)

@@ -88,6 +88,7 @@ func TestPass_ClocksThatErr(t *testing.T) {
 		var j journal
 		server := chattest.Trusting()
 		server.Ordered("", 0, 1<<30) // this is about times, not about the order
+		ahead := readAhead(t)
 		crashes := rapid.IntRange(0, 5).Draw(t, "crashes")
 		for i := range crashes + 6 {
 			last := i >= crashes
@@ -96,7 +97,10 @@ func TestPass_ClocksThatErr(t *testing.T) {
 			if last {
 				left = -1
 			}
-			_, _, err := runAt(server, m, size, pages, func(s *chat.Start) { j.follow(s, lookback, left) })
+			_, _, err := runAt(server, m, size, pages, func(s *chat.Start) {
+				j.follow(s, lookback, left)
+				ahead(s)
+			})
 			if last {
 				require.NoError(t, err)
 			}

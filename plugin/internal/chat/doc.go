@@ -57,7 +57,8 @@
 //	    by doubling the position and then halving, and from there it is walked
 //	    down, to where the walk at the top would have ended.
 //	 3. climb (climb.go) goes from there toward the newest page and emits as it
-//	    goes, until it meets what the walk kept, which comes last.
+//	    goes, until it meets what the walk kept, which comes last. Both ends are
+//	    known by then, so several pages may be asked for at once (readahead.go).
 //
 // A pass that is interrupted anywhere has emitted a part without a gap, so that
 // the next one goes on behind it.

@@ -21,7 +21,7 @@ func FromNewest(source Source, server *evidence.Server) NewPass {
 			src: source, server: server, chat: s.Chat,
 			pageSize: s.PageSize, maxKept: s.MaxKept, lookback: s.Lookback,
 			from: s.From, known: s.Known, latest: s.Latest, clock: s.Now.UnixMilli(),
-			emit: s.Emit, call: s.Call, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
+			emit: s.Emit, call: s.Call, readAhead: s.ReadAhead, begin: s.Begin, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
 			since: math.MinInt64, // a wrong time before 1970 is no reason to lose a message
 		}
 		if !s.Since.IsZero() {
@@ -54,6 +54,8 @@ type pass struct {
 	latest       bool
 	emit         func(ctx context.Context, items []Item, now int64) error
 	call         func(ctx context.Context, request func(context.Context) error) error
+	readAhead    int
+	begin        func(request func()) (wait func())
 	onRealigned  func()
 	onShortPages func()
 
@@ -123,8 +125,19 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 
 // fetch asks for a page and makes its times usable.
 func (p *pass) fetch(ctx context.Context, offset int) ([]Item, error) {
+	return p.fetchEarly(ctx, offset, nil)
+}
+
+// fetchEarly is fetch for a page that may have been asked for ahead. If that has failed,
+// it was the first try.
+func (p *pass) fetchEarly(ctx context.Context, offset int, e *early) ([]Item, error) {
 	var got Page
 	err := p.call(ctx, func(ctx context.Context) (err error) {
+		if e != nil {
+			e.wait()
+			got, err, e = e.page, e.err, nil
+			return err
+		}
 		got, err = p.src.Page(ctx, p.chat, offset, p.pageSize)
 		return err
 	})

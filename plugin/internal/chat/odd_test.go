@@ -39,7 +39,7 @@ func TestPass_EntriesWithoutIdentity(t *testing.T) {
 		m.Fill("a", rapid.IntRange(1, 300).Draw(t, "messages"), 700)
 		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		blank(rnd, m.Chats["a"], rapid.IntRange(0, 8).Draw(t, "runs"), 3*size)
-		got, found, err := run(m, size, pages, nil)
+		got, found, err := run(m, size, pages, readAhead(t))
 		require.NoError(t, err)
 		want := withoutNulls(m.IDs("a"))
 		require.Equal(t, want, append([]string{}, got...))
@@ -63,7 +63,7 @@ func TestPass_SingleEntriesWithoutIdentityInAChangingChat(t *testing.T) {
 		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
 		before := withoutNulls(m.IDs("a"))
 		m.Before = storm.Strike
-		got, _, err := run(m, size, pages, nil)
+		got, _, err := run(m, size, pages, readAhead(t))
 		require.NoError(t, err)
 		chattest.RequireOnce(t, got)
 		chattest.RequireStayed(t, before, withoutNulls(m.IDs("a")), got)
@@ -86,7 +86,7 @@ func TestPass_WithoutTimes(t *testing.T) {
 				items[i].Time = 0
 			}
 		}
-		got, _, err := run(m, size, pages, nil)
+		got, _, err := run(m, size, pages, readAhead(t))
 		require.NoError(t, err)
 		require.Equal(t, m.IDs("a"), got)
 	})
@@ -160,7 +160,10 @@ func TestPass_MassDeletion(t *testing.T) {
 			var j journal
 			err := chat.ErrLost
 			for errors.Is(err, chat.ErrLost) { // as a Reader does
-				_, _, err = run(m, 50, 10, func(s *chat.Start) { j.follow(s, 0, -1) })
+				_, _, err = run(m, 50, 10, func(s *chat.Start) {
+					j.follow(s, 0, -1)
+					s.ReadAhead = after % 10
+				})
 			}
 			require.NoError(t, err)
 			chattest.RequireOnce(t, j.got)
@@ -174,12 +177,12 @@ func TestPass_MassDeletion(t *testing.T) {
 // A chat that grows with every request is climbed without many more requests
 // than pages.
 func TestPass_GrowingChat(t *testing.T) {
-	for grow := 1; grow <= 5; grow++ {
+	for grow := 1; grow <= 10; grow++ {
 		m := chattest.NewModel()
 		m.Fill("a", 10_000, 700)
 		before := m.IDs("a")
-		m.Before = func(string) { m.Fill("a", grow, 700) }
-		got, _, err := run(m, 50, 10, nil)
+		m.Before = func(string) { m.Fill("a", 1+(grow-1)%5, 700) }
+		got, _, err := run(m, 50, 10, func(s *chat.Start) { s.ReadAhead = 8 * (grow / 6) })
 		require.NoError(t, err)
 		require.Equal(t, before, got[:len(before)])
 		require.LessOrEqual(t, m.Requests, 10_000/49*3/2, "%d with each request", grow)
@@ -188,7 +191,7 @@ func TestPass_GrowingChat(t *testing.T) {
 
 // A burst of arrivals during the climb costs a few requests, not one per page.
 func TestPass_Burst(t *testing.T) {
-	for _, burst := range []int{60, 1000, 5000} {
+	for _, burst := range []int{3, 60, 1000, 5000} {
 		m := chattest.NewModel()
 		m.Fill("a", 10_000, 700)
 		before := m.IDs("a")
@@ -197,10 +200,11 @@ func TestPass_Burst(t *testing.T) {
 				m.Fill("a", burst, 700)
 			}
 		}
-		got, _, err := run(m, 50, 10, nil)
+		const ahead = 8
+		got, _, err := run(m, 50, 10, func(s *chat.Start) { s.ReadAhead = ahead })
 		require.NoError(t, err)
 		require.Equal(t, before, got[:10_000])
-		require.LessOrEqual(t, m.Requests, chattest.Bound(10_000, 50, 10)+chattest.Bound(burst, 50, 10)+30, fmt.Sprint(burst))
+		require.LessOrEqual(t, m.Requests, chattest.Bound(10_000, 50, 10)+chattest.Bound(burst, 50, 10)+30+ahead, fmt.Sprint(burst))
 	}
 }
 
@@ -217,7 +221,7 @@ func TestPass_FloodWithinOneSecond(t *testing.T) {
 					m.Fill("a", flood, 0)
 				}
 			}
-			got, _, err := run(m, 9, 1+after%3, nil)
+			got, _, err := run(m, 9, 1+after%3, func(s *chat.Start) { s.ReadAhead = flood % 5 })
 			require.NoError(t, err)
 			chattest.RequireOnce(t, got)
 			require.True(t, slices.IsSorted(got), "in order: %v", got)
@@ -243,7 +247,7 @@ func TestPass_DeletionWithinALongSecond(t *testing.T) {
 			at = offset
 			return page
 		}
-		got, _, err := run(m, 5, 4, nil)
+		got, _, err := run(m, 5, 4, func(s *chat.Start) { s.ReadAhead = after % 5 })
 		require.NoError(t, err)
 		chattest.RequireOnce(t, got)
 		require.True(t, slices.IsSorted(got))
@@ -282,7 +286,7 @@ func TestPass_TimesOutOfOrder(t *testing.T) {
 		}
 		before := m.IDs("a")
 		m.Before = storm.Strike
-		got, _, err := run(m, size, rapid.IntRange(1, 6).Draw(t, "buffered pages"), nil)
+		got, _, err := run(m, size, rapid.IntRange(1, 6).Draw(t, "buffered pages"), readAhead(t))
 		require.NoError(t, err)
 		chattest.RequireOnce(t, got)
 		chattest.RequireStayed(t, before, m.IDs("a"), got)

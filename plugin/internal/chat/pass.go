@@ -29,6 +29,9 @@ type Start struct {
 	// MaxKept is how many items the pass may hold while it searches for where to begin,
 	// a whole number of pages.
 	MaxKept int
+	// ReadAhead is how many pages may be asked for at once where it is known that they
+	// are needed. Less than 2: each alone.
+	ReadAhead int
 
 	// From is the chat's checkpoint, if it is Known; else the chat was never read.
 	From  Checkpoint
@@ -50,6 +53,9 @@ type Start struct {
 	// Call makes a request. It may make it again while it fails, and wait in between;
 	// the pass ends with the error that it returns.
 	Call func(ctx context.Context, request func(context.Context) error) error
+	// Begin starts what makes a request on a goroutine of its own, and returns what waits
+	// until that has ended. Everything begun has ended when Run returns.
+	Begin func(request func()) (wait func())
 	// OnRealigned is called for each page that had shifted so far that it had to be
 	// asked for again.
 	OnRealigned func()

@@ -32,6 +32,7 @@ func runAt(server *evidence.Server, src chat.Source, size, maxPages int, with fu
 			return nil
 		},
 		Call:         func(ctx context.Context, request func(context.Context) error) error { return request(ctx) },
+		Begin:        chattest.AtOnce,
 		OnRealigned:  func() {},
 		OnShortPages: func() {},
 	}
@@ -54,8 +55,23 @@ func TestPass_RequestsOfAQuietChat(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, m.IDs("a"), append([]string(nil), got...), "%d messages in pages of %d, %d buffered", n, c.size, c.maxPages)
 			require.LessOrEqual(t, m.Requests, chattest.Bound(n, c.size, c.maxPages), "%d messages in pages of %d, %d buffered", n, c.size, c.maxPages)
+			alone := m.Requests
+			for _, pages := range []int{2, 7, 100} {
+				m.Requests = 0
+				got, _, err := run(m, c.size, c.maxPages, func(s *chat.Start) { s.ReadAhead = pages })
+				require.NoError(t, err)
+				require.Equal(t, m.IDs("a"), append([]string(nil), got...))
+				require.Equal(t, alone, m.Requests, "%d messages in pages of %d, %d buffered, %d read ahead", n, c.size, c.maxPages, pages)
+			}
 		}
 	}
+}
+
+// readAhead draws how far a pass reads ahead, and in which order those requests are made.
+func readAhead(t *rapid.T) func(*chat.Start) {
+	pages := rapid.IntRange(1, 9).Draw(t, "read ahead")
+	begin := chattest.AnyOrder(rapid.Uint64().Draw(t, "order of requests"))
+	return func(s *chat.Start) { s.ReadAhead, s.Begin = pages, begin }
 }
 
 // Whatever arrives and vanishes between any two requests, all that stays comes
@@ -69,7 +85,8 @@ func TestPass_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
 		pages := rapid.IntRange(1, 8).Draw(t, "buffered pages")
 		before := m.IDs("a")
 		m.Before = storm.Strike
-		got, _, err := run(m, size, pages, nil)
+		ahead := readAhead(t)
+		got, _, err := run(m, size, pages, ahead)
 		require.NoError(t, err)
 
 		chattest.RequireOnce(t, got)
@@ -91,6 +108,7 @@ func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
 		m.Before = storm.Strike
 
 		before := m.IDs("a")
+		ahead := readAhead(t)
 		var j journal
 		passes := rapid.IntRange(1, 6).Draw(t, "passes")
 		for i := range passes {
@@ -99,7 +117,10 @@ func TestPass_GoesOnBehindAnyCrash(t *testing.T) {
 			if last {
 				left = -1
 			}
-			_, _, err := run(m, size, pages, func(s *chat.Start) { j.follow(s, lookback, left) })
+			_, _, err := run(m, size, pages, func(s *chat.Start) {
+				j.follow(s, lookback, left)
+				ahead(s)
+			})
 			if last {
 				require.NoError(t, err)
 			}

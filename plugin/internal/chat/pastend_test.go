@@ -44,7 +44,7 @@ func TestPass_LastPageAgainPastTheEnd(t *testing.T) {
 				if rapid.Bool().Draw(t, "ends are believed") {
 					server = chattest.Trusting()
 				}
-				got, _, err := runAt(server, m, size, pages, nil)
+				got, _, err := runAt(server, m, size, pages, readAhead(t))
 				require.NoError(t, err, fmt.Sprint(n))
 				require.Equal(t, m.IDs("a"), got)
 				require.LessOrEqual(t, m.Count(), 3*chattest.Bound(n, size, pages)+16)

@@ -29,6 +29,15 @@ type frontier struct {
 	blind  func(page []Item) int
 	mark   string // "": nothing with an identity was met
 	markAt int
+
+	// ahead, if set, has the page to look at first.
+	ahead *readAhead
+}
+
+// holds says that the edge lies in a page.
+func (f *frontier) holds(page []Item) bool {
+	_, ok := f.cut(page)
+	return ok
 }
 
 // errLost is returned by seek when nothing of what was read before is found.
@@ -63,11 +72,19 @@ func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, 
 	b := newBracket(p.pageSize-1, 1)
 	first, held := offset, 0
 	for tries := 1; ; tries++ {
-		page, err = p.fetch(ctx, offset)
+		if ahead := f.ahead; ahead != nil && tries == 1 {
+			page, offset, err = ahead.next(ctx, f, offset)
+			first = offset
+		} else {
+			page, err = p.fetch(ctx, offset)
+		}
 		if err != nil {
 			return nil, 0, 0, err
 		}
 		if cut, ok := f.cut(page); ok {
+			if f.ahead != nil && tries == 1 {
+				f.ahead.used()
+			}
 			if held > 0 && offset > first {
 				// The first page ended above the place because it was shorter than
 				// asked, and not because the chat had moved alone.

@@ -19,7 +19,7 @@ import (
 // a call again a few times where that can help; an error that it returns after
 // that fails the pass of this chat.
 //
-// Page is called from several goroutines at once, for different chats.
+// Page is called from several goroutines at once.
 type Source interface {
 	Page(ctx context.Context, chat string, offset, limit int) (Page, error)
 }

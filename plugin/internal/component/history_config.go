@@ -48,8 +48,9 @@ type HistoryConfig struct {
 }
 
 // History reads those fields, with those of the calls and of the checkpoints. The API
-// gives at most maxPage messages in a page.
-func (r *FieldReader) History(input string, l Labels, maxPage int) HistoryConfig {
+// gives at most maxPage messages in a page, and ahead of them are asked for at once for a
+// chat.
+func (r *FieldReader) History(input string, l Labels, maxPage, ahead int) HistoryConfig {
 	c := HistoryConfig{
 		PageSize:         Read(r, r.Conf.FieldInt, FieldPageSize),
 		Lookback:         r.Duration(FieldLookback, 0),
@@ -59,7 +60,7 @@ func (r *FieldReader) History(input string, l Labels, maxPage int) HistoryConfig
 		MaxBufferedPages: r.Positive(FieldMaxBufferedPages),
 		CheckpointConfig: r.Checkpoint(input, l),
 	}
-	c.CallConfig = r.Call(l, c.ParallelChats)
+	c.CallConfig = r.Call(l, c.ParallelChats*ahead)
 	r.Require(c.PageSize >= 1 && c.PageSize <= maxPage, "%s: want 1 to %d, the most the API gives in a page, got %d", FieldPageSize, maxPage, c.PageSize)
 
 	if r.Text(FieldPollInterval) != "" {

@@ -27,6 +27,10 @@ type Config struct {
 	// MaxBufferedPages bounds how many pages of one chat are held while its end
 	// is searched, and with it the size of a batch. 1 or more.
 	MaxBufferedPages int
+	// ReadAhead is how many pages of one chat are asked for at once where it is known
+	// that they are needed (chat.Start). Those count as one of ParallelChats. 0 is the
+	// same as 1: each alone.
+	ReadAhead int
 	// ParallelChats is how many chats are read side by side. 1 or more.
 	ParallelChats int
 	// CheckpointLimit bounds the messages that are read and not yet acknowledged, over
@@ -87,6 +91,7 @@ func (c *Config) validate() error {
 	}{
 		{"PageSize", int64(c.PageSize), 2},
 		{"MaxBufferedPages", int64(c.MaxBufferedPages), 1},
+		{"ReadAhead", int64(c.ReadAhead), 0},
 		{"ParallelChats", int64(c.ParallelChats), 1},
 		{"CheckpointLimit", int64(c.CheckpointLimit), 1},
 		{"Poll", int64(c.Poll), 0},

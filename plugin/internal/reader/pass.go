@@ -29,6 +29,7 @@ func (r *Reader) pass(c *record) error {
 			begun = begun || err == nil
 			return err
 		},
+		ReadAhead: r.cfg.ReadAhead, Begin: r.begin,
 		OnRealigned:  r.cfg.Hooks.Realigned,
 		OnShortPages: r.doubtEnds,
 	}
@@ -68,6 +69,16 @@ func (r *Reader) pass(c *record) error {
 		r.markDirty(c)
 	}
 	return nil
+}
+
+// begin makes a request of a pass on a goroutine of its own.
+func (r *Reader) begin(request func()) (wait func()) {
+	ended := make(chan struct{})
+	r.running.Go(func() {
+		defer close(ended)
+		request()
+	})
+	return func() { <-ended }
 }
 
 // mostParks is how often in a row a pass waits for a call that fails. Its memory

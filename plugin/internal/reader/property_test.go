@@ -210,6 +210,7 @@ func TestReader_DeliversAllThatStaysAcrossCrashes(t *testing.T) {
 		cfg := Config{
 			NewPass: chat.FromNewest(m, &evidence.Server{}), Store: store,
 			PageSize:           size,
+			ReadAhead:          rapid.IntRange(0, 6).Draw(t, "read ahead"),
 			MaxBufferedPages:   rapid.IntRange(1, 6).Draw(t, "buffered pages"),
 			ParallelChats:      rapid.IntRange(1, 4).Draw(t, "parallel"),
 			CheckpointLimit:    rapid.IntRange(1, 80).Draw(t, "limit"),
@@ -226,7 +227,7 @@ func TestReader_DeliversAllThatStaysAcrossCrashes(t *testing.T) {
 		}
 		j.run(cfg, chats, 0)
 		require.False(t, store.twice, "the store was asked twice at once for a chat")
-		require.False(t, m.Twice, "a chat was read twice at once")
+		require.LessOrEqual(t, m.Beside, max(1, cfg.ReadAhead), "requests for one chat at once")
 		for _, c := range chats {
 			chattest.RequireStayed(t, before[c], m.IDs(c), j.first[c])
 		}
@@ -256,6 +257,7 @@ func TestReader_RequestsOfQuietChats(t *testing.T) {
 		g := newRig(t, m, func(c *Config) {
 			c.NewPass = chat.FromNewest(m, chattest.Trusting())
 			c.PageSize, c.MaxBufferedPages = size, pages
+			c.ReadAhead = rapid.IntRange(0, 20).Draw(t, "read ahead")
 			c.ParallelChats = rapid.IntRange(1, 3).Draw(t, "parallel")
 			c.CheckpointLimit = rapid.IntRange(1, 300).Draw(t, "limit")
 			c.PreserveOrder = rapid.Bool().Draw(t, "order")

@@ -35,7 +35,7 @@ func TestReader_OnePassEndsAfterAll(t *testing.T) {
 		}
 		g.close()
 		assert.False(t, g.store.twice)
-		assert.False(t, m.Twice)
+		assert.Equal(t, 1, m.Beside)
 
 		got, ended = g.start(chats...).drain(time.Hour)
 		assert.True(t, ended)

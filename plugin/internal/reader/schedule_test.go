@@ -42,7 +42,7 @@ func TestReader_FetchesSideBySideWithinParallelChats(t *testing.T) {
 				require.Equal(t, m.IDs(c), got[c])
 			}
 			assert.Equal(t, parallel, m.Most)
-			assert.False(t, m.Twice)
+			assert.Equal(t, 1, m.Beside)
 			idle := time.Since(start) - time.Duration(m.Count())*m.Delay/time.Duration(parallel)
 			assert.Less(t, idle, 2*time.Second, "a place was left empty")
 			g.close()
@@ -461,7 +461,7 @@ func TestReader_NamedAgain(t *testing.T) {
 				assert.NoError(t, err)
 			}
 			assert.Equal(t, 3+1, m.Count(), "one pass each for the first, those in between, and the last; and a look behind the first page")
-			assert.False(t, m.Twice)
+			assert.Equal(t, 1, m.Beside)
 			g.close()
 		})
 	}

@@ -32,10 +32,10 @@ type Model struct {
 	// Delay is how long an answer takes.
 	Delay time.Duration
 
-	Asked map[string]int // requests by chat
-	busy  map[string]int // requests under way by chat
-	Most  int            // chats that were asked for at once
-	Twice bool           // a chat was asked for twice at once
+	Asked  map[string]int // requests by chat
+	busy   map[string]int // requests under way by chat
+	Most   int            // chats that were asked for at once
+	Beside int            // requests for one chat at once
 }
 
 // NewModel returns a model without any chat.
@@ -52,7 +52,7 @@ func (m *Model) Page(ctx context.Context, name string, offset, limit int) (chat.
 	defer m.mu.Unlock()
 	m.busy[name]++
 	m.Most = max(m.Most, len(m.busy))
-	m.Twice = m.Twice || m.busy[name] > 1
+	m.Beside = max(m.Beside, m.busy[name])
 	defer func() {
 		if m.busy[name]--; m.busy[name] == 0 {
 			delete(m.busy, name)
