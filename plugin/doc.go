@@ -10,6 +10,7 @@
 //
 //	chathistory   input kommo_chat_history: the messages of a channel's chats, through the Chats API
 //	chatlist      input kommo_chats: which chats there are and which have changed, through the CRM API
+//	talkhistory   input kommo_talk_history: the conversations of all channels, through the CRM API
 //	message       processor kommo_message: an item of an input to a flat, documented message
 //
 // All depend on benthos and not on Redpanda Connect. The folder sandbox is both APIs

@@ -21,7 +21,7 @@ import (
 // The first two are in every build.
 var families = map[string]map[string][]string{
 	"core.go": {
-		"inputs":      {"kommo_chat_history", "file", "http_server", "generate", "stdin"},
+		"inputs":      {"kommo_chat_history", "kommo_chats", "kommo_talk_history", "file", "http_server", "generate", "stdin"},
 		"outputs":     {"file", "http_client", "stdout", "switch", "fallback", "broker"},
 		"caches":      {"file", "memory", "multilevel"},
 		"processors":  {"kommo_message", "mapping", "dedupe", "http"},

@@ -5,7 +5,6 @@ package chathistory
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -13,9 +12,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 )
 
-// config is the configuration of the input, parsed and checked. Optional
-// durations and times are zero where they are absent; pollSet tells a
-// poll_interval of 0 from none.
+// config is the configuration of the input, parsed and checked.
 type config struct {
 	baseURL       string
 	scopeID       string
@@ -25,20 +22,9 @@ type config struct {
 	chatsInput *service.OwnedInput
 	chatID     *service.InterpolatedString
 
-	pageSize         int
-	pollInterval     time.Duration
-	pollSet          bool
-	startLatest      bool
-	since            time.Time
-	lookback         time.Duration
-	parallelChats    int
-	checkpointLimit  int
-	preserveOrder    bool
-	maxBufferedPages int
-	readAhead        int
+	readAhead int
 
-	component.CallConfig
-	component.CheckpointConfig
+	component.HistoryConfig
 }
 
 // mostReadAhead is more than any limit and any answer's time need.
@@ -65,36 +51,13 @@ func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, e
 func readConfig(r *component.FieldReader, l component.Labels) *config {
 	conf := r.Conf
 	c := &config{
-		baseURL:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
-		scopeID:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
-		channelSecret:    r.Secret(fieldChannelSecret),
-		pageSize:         component.Read(r, conf.FieldInt, fieldPageSize),
-		lookback:         r.Duration(fieldLookback, 0),
-		parallelChats:    r.Positive(fieldParallelChats),
-		checkpointLimit:  r.Positive(fieldCheckpointLimit),
-		preserveOrder:    component.Read(r, conf.FieldBool, fieldPreserveOrder),
-		maxBufferedPages: r.Positive(fieldMaxBufferedPages),
-		readAhead:        r.Positive(fieldReadAhead),
-		CheckpointConfig: r.Checkpoint(inputName, l),
+		baseURL:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
+		scopeID:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
+		channelSecret: r.Secret(fieldChannelSecret),
+		readAhead:     r.Positive(fieldReadAhead),
 	}
-	c.CallConfig = r.Call(l, c.parallelChats*c.readAhead)
+	c.HistoryConfig = r.History(inputName, l, amojo.MaxLimit, c.readAhead)
 	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
-	r.Require(c.pageSize >= 1 && c.pageSize <= amojo.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, amojo.MaxLimit, c.pageSize)
-
-	if r.Text(fieldPollInterval) != "" {
-		c.pollSet = true
-		c.pollInterval = r.Duration(fieldPollInterval, time.Millisecond)
-	}
-	switch start := r.Text(fieldStartFrom); start {
-	case startOldest, "":
-	case startLatest:
-		c.startLatest = true
-	default:
-		r.Require(false, "%s: want %s or %s, got %q", fieldStartFrom, startOldest, startLatest, start)
-	}
-	if since := r.Text(fieldSince); since != "" {
-		c.since = r.Time(fieldSince, since)
-	}
 	c.readChats(r)
 	c.checkClient(r)
 	return c

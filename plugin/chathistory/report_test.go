@@ -125,7 +125,7 @@ func TestStall_OneWarningAfterThirtySecondsWithoutAnAcknowledgement(t *testing.T
 				require.NoError(t, err)
 				if tc.rejects {
 					time.Sleep(time.Millisecond)
-					in.report.outputRejected()
+					in.report.OutputRejected()
 				}
 
 				time.Sleep(component.StalledAfter - time.Second)

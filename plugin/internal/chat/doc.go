@@ -9,6 +9,8 @@
 // There is one kind of pass for each kind of API:
 //
 //	FromNewest  an API that lists the newest message first, addressed by offset
+//	FromTalks   an API that lists messages in numbered pages, in whatever order, with a
+//	            filter of time
 //
 // # What a Checkpoint promises
 //
@@ -94,4 +96,48 @@
 // last 2,000 items; if it has passed more than that, the pass fails and the next one
 // goes on from the checkpoint. A pass that begins anew too often, or makes 64 requests
 // in a row without anything new, fails with ErrNoProgress.
+//
+// # A pass over a talk
+//
+// The order of the pages is not known, the numbers drift, and neither the filter of time
+// nor the link to a next page need be kept. So none of them is relied on:
+//
+//  1. walk (talkwalk.go) asks from the second of the checkpoint's lookback on, with two
+//     seconds of slack, since the filter may be off by one and leave out its ends. A short
+//     page is complete, whatever its order, and one request. Else each page is asked for
+//     with a limit for which it overlaps what was read (cover): page 2 of 248 begins with
+//     the last but one of page 1 of 250. As long as the API keeps its order, a page that
+//     shares anything with what was read leaves no gap, however much came and went. One
+//     that shares nothing counts if it was asked for right behind the page before, and
+//     that has not changed.
+//  2. What was read is sorted by its seconds (talklist.go), and what is new by the
+//     checkpoint is emitted. If the times went neither up nor down all the way, 12 steps at
+//     least, what arrives meanwhile may stand in the part that was passed, so several pages
+//     are read a second time (read), and what the second reading alone has and is newer
+//     than the first is left to the next pass.
+//  3. cut (talkcut.go) reads the talk in parts by time where more is new than MaxKept. With
+//     the oldest message first, what was read is a part. With the newest first it is the last
+//     part and is held, while the others are searched by halving and delivered; in no order
+//     all are. Three times MaxKept is held at most, and the ids of what is not new. If an
+//     answer has other times than were asked for, the filter is not kept, and the pass
+//     fails with ErrTooManyKept, as it does for more than MaxKept in one second.
+//
+// With the filter kept and either order, M messages take M/200+2 requests at most, with
+// pages of 250. A filter that is not kept costs the whole talk with each pass, unless the newest
+// message comes first: then 50 messages in a row that are old end it.
+//
+// A short page is looked behind as in the other pass: where a lower limit of the server's would
+// go on, until a page was full, and where what was asked for ends. Once short pages have
+// misled, an empty look counts only if the short page has not changed meanwhile. On the first page that is
+// spared once nothing was found 32 times, or if less than a tenth of the page is there; but
+// not if it links a next page, until that was wrong 32 times.
+//
+// Where nothing of what was delivered is shown, a look without the filter tells whether it was
+// deleted, or the filter means another time.
+//
+// Not promised: with nothing known of the server yet, that a message is met which moves up
+// behind hidden ones while a short page is looked behind; order and completeness at a server that lists in another order with each
+// request, or hides as many entries in a row as a page has; that a message which shows no time
+// never comes again, in a list without an order; and a message with a time before the
+// lookback, which the filter leaves out.
 package chat

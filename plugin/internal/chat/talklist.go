@@ -104,7 +104,7 @@ func (l *talkList) shared(page []Item) (i, at int) {
 // one, in milliseconds.
 func (l *talkList) sorted(otherwise int64) []Item {
 	out := slices.Clone(l.items)
-	if l.down > l.up {
+	if l.down > 8*l.up {
 		slices.Reverse(out)
 	}
 	next := int64(0)

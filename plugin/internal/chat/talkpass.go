@@ -103,8 +103,8 @@ func (p *talkPass) run(ctx context.Context) error {
 	var w period
 	if p.Known {
 		w.from = p.From.floor(p.Lookback)
-		if p.last.ID != "" {
-			w.from = min(w.from, second(p.last.Time)) // which may be cut short
+		if p.cutShort(second(p.last.Time)) {
+			w.from = min(w.from, second(p.last.Time))
 		}
 	}
 	if !p.Start.Since.IsZero() {
@@ -177,13 +177,13 @@ func (p *talkPass) mayBeNew(w period, it *Item) bool {
 	if p.seen[it.ID] {
 		return false
 	}
-	return it.Time == 0 || it.Time >= p.since && w.has(second(it.Time)) && (second(it.Time) >= p.floor || p.cutShort(it))
+	return it.Time == 0 || it.Time >= p.since && w.has(second(it.Time)) && (second(it.Time) >= p.floor || p.cutShort(second(it.Time)))
 }
 
-// cutShort says that an item is of the second of what was delivered last, and that a
-// checkpoint could not keep all that was delivered of it.
-func (p *talkPass) cutShort(it *Item) bool {
-	return p.last.ID != "" && second(p.last.Time) == p.floor-1 && second(it.Time) == p.floor-1
+// cutShort says that a second is that of what was delivered last, and that the checkpoint
+// could not keep all that was delivered of it.
+func (p *talkPass) cutShort(s int64) bool {
+	return p.last.ID != "" && s == p.floor-1 && s == second(p.last.Time)
 }
 
 // deliver emits what is new of a list and lies in a period, oldest first.
@@ -193,17 +193,15 @@ func (p *talkPass) deliver(ctx context.Context, w period, l *talkList) error {
 	return p.emit(ctx, slices.DeleteFunc(sorted, func(it Item) bool { return !w.has(second(it.Time)) }))
 }
 
-// emit emits those of some items that are new, which are sorted. Of the second in which
-// a checkpoint was cut short, that is what stands behind the item that was delivered last.
+// emit emits those of some items that are new, which are sorted.
 func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 	out := make([]Item, 0, len(sorted))
-	behind := false
+	behind := p.behindLast(sorted)
 	for i := range sorted {
 		it := &sorted[i]
-		behind = behind || it.ID == p.last.ID
-		switch {
+		switch s := second(it.Time); {
 		case p.seen[it.ID], it.Time < p.since:
-		case second(it.Time) >= p.floor, behind && p.cutShort(it):
+		case s >= p.floor, p.cutShort(s) && i > behind:
 			out = append(out, *it)
 			if it.untimed {
 				p.seen[strings.Clone(it.ID)] = true // no period is sure to be its only one
@@ -211,6 +209,32 @@ func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 		}
 	}
 	return p.Emit(ctx, out, p.now)
+}
+
+// behindLast returns the place of what was delivered last in the second that was cut short:
+// what stands behind it was not delivered. That second is turned round if it is listed the
+// other way than when it was delivered.
+func (p *talkPass) behindLast(sorted []Item) int {
+	from, to, known, last := len(sorted), 0, 0, -1
+	for i := range sorted {
+		if !p.cutShort(second(sorted[i].Time)) {
+			continue
+		}
+		from, to = min(from, i), i+1
+		if sorted[i].ID == p.last.ID {
+			last = i
+		} else if p.seen[sorted[i].ID] && last >= 0 {
+			known++
+		}
+	}
+	if last < 0 {
+		return len(sorted) // it has gone, and nothing else tells
+	}
+	if known > 0 {
+		slices.Reverse(sorted[from:to])
+		return from + to - 1 - last
+	}
+	return last
 }
 
 // ask asks for a page.

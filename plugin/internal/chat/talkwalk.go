@@ -257,11 +257,12 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			}
 		}
 		switch {
-		case fresh == 0 && (len(below) == 0 || sameIDs(below, page)):
-			continue // past the end some give the last page again
-		case fresh == 0:
+		case len(below) == 0 && !misleads:
+			continue
+		case fresh == 0 && len(below) > 0 && !sameIDs(below, page):
 			return talkEnd{}, nil // the talk has moved
 		}
+		// What stands there, or does not, counts if this page has not changed.
 		again, moreAgain, err := p.ask(ctx, w, at)
 		if err != nil {
 			return talkEnd{}, err
@@ -269,11 +270,17 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if !sameIDs(again, page) {
 			return talkEnd{next: again, at: at, more: moreAgain}, nil
 		}
+		if fresh == 0 {
+			continue // past the end some give the last page again
+		}
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
 		}
 		if n := look.limit; n > 1 && n < at.limit && fresh == n {
 			p.limit = n
+		}
+		if i, _ := l.shared(below); i < 0 {
+			l.blind = true
 		}
 		return talkEnd{next: below, at: look, more: more}, nil
 	}

@@ -53,8 +53,9 @@
 //
 //	what shows                         how it is read
 //	oldest first, in ten steps or more asked for, from the position on: what a page has is done
-//	                                   with, and after some pages the next selection begins at the
-//	                                   last event
+//	                                   with, and the next selection begins at its last event
+//	newest first, in as many           the next selection ends at the oldest event; the position moves
+//	                                   when the old position is reached
 //	any other order                    to the end. If that takes more than eight pages, the
 //	                                   selection is halved until it takes no more, and so on from
 //	                                   there

@@ -196,7 +196,8 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 		e.accept()
 		e.cursor = max(e.cursor, e.sel.latest)
 		e.advance(min(e.cursor, now))
-		long := e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short
+		// The next page of this selection would repeat about as many rows as it has pages.
+		long := e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short || e.sel.overlap() <= e.lap.Pages()
 		if e.sel.to == 0 && e.sel.wider == 0 && long && e.sel.rows >= 8*e.sel.overlap() {
 			e.choose(selection{from: e.cursor})
 		}

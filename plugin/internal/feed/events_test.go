@@ -107,3 +107,26 @@ func TestEvents_RequestsOfALongFeed(t *testing.T) {
 		})
 	}
 }
+
+// A hundred thousand events take as many requests as pages, and a few for the seconds at
+// which selections meet; and no more memory than a part of them.
+func TestEvents_AHundredThousand(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		step time.Duration
+		most int
+	}{
+		"one in a minute": {time.Minute, 405}, "one a second": {time.Second, 408}, "20 a second": {50 * time.Millisecond, 430},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := account(t)
+			require.NoError(t, s.SyntheticTalks(5000, 20, noon.AddDate(-1, 0, 0), tc.step))
+			got := list(t, feed.NewEvents(feed.Config{API: c, PageSize: 250}))
+			assert.Len(t, got, 5000)
+			used := requests(s)
+			t.Logf("%d requests", used)
+			assert.LessOrEqual(t, used, tc.most)
+		})
+	}
+}
