@@ -7,4 +7,5 @@ import (
 	_ "github.com/kommo-connect/kommo-connect/plugin/chathistory"
 	_ "github.com/kommo-connect/kommo-connect/plugin/chatlist"
 	_ "github.com/kommo-connect/kommo-connect/plugin/message"
+	_ "github.com/kommo-connect/kommo-connect/plugin/talkhistory"
 )

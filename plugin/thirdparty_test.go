@@ -49,9 +49,10 @@ func TestThirdParty_BuildsOutsideOfTheModule(t *testing.T) {
 	root, err := filepath.Abs("..")
 	require.NoError(t, err)
 	for imported, want := range map[string][]string{
-		modulePath + "/plugin":             {"input kommo_chat_history", "input kommo_chats", "processor kommo_message"},
+		modulePath + "/plugin":             {"input kommo_chat_history", "input kommo_chats", "input kommo_talk_history", "processor kommo_message"},
 		modulePath + "/plugin/chathistory": {"input kommo_chat_history"},
 		modulePath + "/plugin/chatlist":    {"input kommo_chats"},
+		modulePath + "/plugin/talkhistory": {"input kommo_talk_history"},
 		modulePath + "/plugin/message":     {"processor kommo_message"},
 	} {
 		t.Run(strings.TrimPrefix(imported, modulePath+"/"), func(t *testing.T) {

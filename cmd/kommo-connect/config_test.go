@@ -29,6 +29,7 @@ import (
 
 const (
 	serviceConfig = "config/kommo-connect.yaml"
+	accountConfig = "config/account.yaml"
 	testSecret    = "a secret that no log may show"
 )
 
@@ -39,6 +40,11 @@ func neededEnv() map[string]string {
 		"KOMMO_CHANNEL_SECRET": testSecret,
 		"KOMMO_CHATS":          "30477717-9f3c-4d3f-8101-60327e14dc48,8a3c7b54-6f5e-4f0f-9d53-1f6f3f0f2c11",
 	}
+}
+
+// accountEnv is what config/account.yaml cannot do without.
+func accountEnv() map[string]string {
+	return map[string]string{"KOMMO_API_URL": "https://example.kommo.com", "KOMMO_ACCESS_TOKEN": sandbox.DemoAccessToken}
 }
 
 // seeded is a sandbox with chats, and the environment in which config/kommo-connect.yaml
@@ -70,7 +76,7 @@ func newSeeded(t *testing.T, chats, messages int) *seeded {
 
 func TestConfig_ShippedPipelinesAreClean(t *testing.T) {
 	t.Parallel()
-	files := []string{serviceConfig, "examples/quickstart/pipeline.yaml"}
+	files := []string{serviceConfig, accountConfig, "examples/quickstart/pipeline.yaml"}
 	if full {
 		files = shippedConfigs(t)
 	}
@@ -81,7 +87,9 @@ func TestConfig_ShippedPipelinesAreClean(t *testing.T) {
 			if strings.HasPrefix(file, "examples/webhook/") {
 				args = append(args, "-r", "examples/webhook/resources.yaml")
 			}
-			r := run(t, neededEnv(), append(args, file)...)
+			env := neededEnv()
+			maps.Copy(env, accountEnv())
+			r := run(t, env, append(args, file)...)
 			assert.Zero(t, r.code, r)
 			assert.Empty(t, r.stderr)
 		})
@@ -123,6 +131,35 @@ func shippedConfigs(t *testing.T) []string {
 	}
 	require.NotEmpty(t, files)
 	return files
+}
+
+// The whole account from two variables: what there is, then what arrives.
+func TestConfig_AnAccountRunsFromItsEnvironmentAlone(t *testing.T) {
+	t.Parallel()
+	kommo, err := sandbox.New(sandbox.Config{AccessToken: sandbox.DemoAccessToken})
+	require.NoError(t, err)
+	server := httptest.NewServer(kommo)
+	t.Cleanup(server.Close)
+	require.NoError(t, kommo.SyntheticTalks(5, 40, time.Now().Add(-time.Hour), time.Second))
+	env := accountEnv()
+	env["KOMMO_API_URL"] = server.URL
+	env["KOMMO_HTTP_ADDRESS"] = freeAddress(t)
+	env["KOMMO_CHECKPOINT_CONFIG"] = "directory: " + t.TempDir()
+	env["KOMMO_POLL_INTERVAL"], env["KOMMO_REQUESTS_PER_SECOND"] = "100ms", "100"
+	s := start(t, env, "run", accountConfig)
+	s.waitFor(t, func() bool { return s.stdout.count("\n") == 200 }, "the 200 messages of all talks")
+	require.NoError(t, kommo.AppendTalk(3, sandbox.TalkText("5f0c9a1e-0000-4000-8000-000000000001", time.Now(), "one more")))
+	s.waitFor(t, func() bool { return s.stdout.count("one more") == 1 }, "a message that came later")
+	assert.Zero(t, s.interrupt(t), s.stderr.String())
+	assert.NotContains(t, s.stderr.String(), sandbox.DemoAccessToken)
+
+	// A second process goes on where the first one was.
+	s = start(t, env, "run", accountConfig)
+	require.NoError(t, kommo.AppendTalk(9, sandbox.TalkText("5f0c9a1e-0000-4000-8000-000000000002", time.Now(), "and another")))
+	s.waitFor(t, func() bool { return s.stdout.count("\n") >= 1 }, "what is new")
+	assert.Zero(t, s.interrupt(t), s.stderr.String())
+	assert.Equal(t, 1, s.stdout.count("and another"))
+	assert.Equal(t, 1, s.stdout.count("\n"), "nothing is read twice")
 }
 
 func TestConfig_MissingVariableIsNamedAndNothingStarts(t *testing.T) {

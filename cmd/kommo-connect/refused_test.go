@@ -105,7 +105,7 @@ var wrongConfigs = []struct {
 	{input: "chats", name: "api_url with a user", change: object{"api_url": "https://u:hidden@example.kommo.com"}, want: "api_url: it names a user: remove everything up to the @"},
 	{input: "chats", name: "an empty access_token", change: object{"access_token": ""}, want: "access_token: it is empty: want a token of an integration in this account"},
 	{input: "chats", name: "access_token with Bearer", change: object{"access_token": "Bearer hidden"}, want: "access_token: it has a space or another character that no token has: want the token alone, without Bearer"},
-	{input: "chats", name: "source", change: object{"source": "leads"}, want: `source: want talks or contact_chats, got "leads"`},
+	{input: "chats", name: "source", change: object{"source": "leads"}, want: `source: want talks, contact_chats, events or talk_ids, got "leads"`},
 	{input: "chats", name: "an empty origin", change: object{"origins": []any{"a", ""}}, want: "origins: entry 2 is empty: want a talk's origin"},
 	{input: "chats", name: "origins of contact_chats", change: object{"source": "contact_chats", "origins": []any{"a"}}, want: "origins: contact_chats tells no origin: remove origins, or set source to talks"},
 	{input: "chats", name: "updated_since of contact_chats", change: object{"source": "contact_chats", "updated_since": "2024-01-01T00:00:00Z"}, want: "updated_since: contact_chats tells no time of update: remove updated_since, or set source to talks"},

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,92 +20,6 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
-
-// Faults after which the same request works: nothing is lost, nothing is repeated,
-// and one line says what happened.
-func TestInput_TransientFaultsLoseNothing(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		fault   sandbox.Fault
-		outcome string
-		log     string
-	}{
-		"500":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500}, "server_error", "500 Internal Server Error"},
-		"502 as HTML":  {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 502}, "server_error", "502 Bad Gateway (an HTML page)"},
-		"503":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 503, Body: sandbox.BodyEmpty}, "server_error", "503 Service Unavailable"},
-		"reset":        {sandbox.Fault{Kind: sandbox.FaultReset}, "unreachable", "check base_url, proxy_url and the network"},
-		"close":        {sandbox.Fault{Kind: sandbox.FaultClose}, "unreachable", "check base_url, proxy_url and the network"},
-		"timeout":      {sandbox.Fault{Kind: sandbox.FaultDelay, Delay: time.Minute}, "timeout", "check the network, or raise timeout"},
-		"cut, length":  {sandbox.Fault{Kind: sandbox.FaultCutLength}, "broken_body", "it breaks off after"},
-		"cut, chunked": {sandbox.Fault{Kind: sandbox.FaultCutChunked}, "broken_body", "it breaks off after"},
-		"cut JSON":     {sandbox.Fault{Kind: sandbox.FaultCutJSON}, "broken_body", "decoding a page of"},
-		"HTML":         {sandbox.Fault{Kind: sandbox.FaultHTML}, "broken_body", "it is an HTML page: check base_url and proxy_url"},
-		"429":          {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429}, "throttled", "lower requests_per_second"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := pipetest.NewKommo(t, sandbox.Config{})
-			ids := []string{k.Chat(120), k.Chat(40)}
-			fault := tc.fault
-			fault.After, fault.Count = 1, 4
-			k.Fail(t, fault)
-			s := k.Start(t, pipetest.Fields{"chats": ids, "timeout": "500ms"}, pipetest.Options{})
-			s.Ended()
-			s.Delivers(ids...)
-			if count := s.Metrics.Get("kommo_chat_history_requests_total{outcome=" + tc.outcome + "}"); tc.outcome == "unreachable" {
-				// Where a connection ends that had been used before, the HTTP client
-				// sends a GET again of its own account.
-				assert.Positive(t, count)
-			} else {
-				assert.Equal(t, int64(4), count)
-			}
-			assert.True(t, s.Logs.Has(slog.LevelWarn, "next in", tc.log), s.Logs)
-			assert.Empty(t, s.Logs.Lines(slog.LevelError))
-		})
-	}
-}
-
-func TestInput_CutBodyIsNotAShortPage(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []sandbox.FaultKind{sandbox.FaultCutLength, sandbox.FaultCutChunked, sandbox.FaultCutJSON} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			k := pipetest.NewKommo(t, sandbox.Config{})
-			chat := k.Chat(500)
-			k.Fail(t, sandbox.Fault{Kind: kind, Probability: 0.5})
-			s := k.Start(t, pipetest.Fields{"chats": []string{chat}, "page_size": 10, "max_buffered_pages": 3}, pipetest.Options{})
-			s.Ended()
-			s.Delivers(chat)
-		})
-	}
-}
-
-func TestInput_RetryAfterPausesEveryRequest(t *testing.T) {
-	t.Parallel()
-	for name, fault := range map[string]sandbox.Fault{
-		"seconds":          {Status: 429, RetryAfter: time.Second},
-		"date":             {Status: 429, RetryAfter: time.Second, RetryAfterDate: true},
-		"503 with seconds": {Status: 503, RetryAfter: time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := pipetest.NewKommo(t, sandbox.Config{})
-			var ids []string
-			for range 12 {
-				ids = append(ids, k.Chat(60))
-			}
-			fault.Kind, fault.Count = sandbox.FaultStatus, 1
-			k.Fail(t, fault)
-			s := k.Start(t, pipetest.Fields{"chats": ids, "parallel_chats": 1}, pipetest.Options{})
-			s.Ended()
-			s.Delivers(ids...)
-			at := k.Arrivals()
-			assert.GreaterOrEqual(t, at[1].Sub(at[0]), time.Second-10*time.Millisecond, "nobody asked during the pause")
-			assert.Less(t, at[1].Sub(at[0]), 2500*time.Millisecond)
-			assert.Equal(t, int64(1), s.Metrics.Get("kommo_chat_history_throttled_total"))
-		})
-	}
-}
 
 func TestInput_RetryAfterPausesTheOtherChatsToo(t *testing.T) {
 	t.Parallel()
@@ -176,17 +88,6 @@ func TestInput_WrongSecretIsSaidAndAsksSlowly(t *testing.T) {
 	assert.Zero(t, s.Metrics.Get("kommo_chat_history_api_up"))
 	assert.NotContains(t, s.Logs.String(), "not the secret of the channel")
 	assert.Empty(t, s.Out.Came())
-}
-
-func TestInput_ABlockedAddressIsSaid(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	chat := k.Chat(3)
-	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Body: sandbox.BodyHTML, Count: 2})
-	s := k.Start(t, pipetest.Fields{"chats": []string{chat}}, pipetest.Options{})
-	s.Ended()
-	s.Delivers(chat)
-	assert.True(t, s.Logs.Has(slog.LevelError, "403", "this address may be blocked for overload", "lower requests_per_second"), s.Logs)
 }
 
 func TestInput_AClockThatIsOffWorks(t *testing.T) {
@@ -301,106 +202,6 @@ func TestInput_AnUnreachableHostIsSaidAndWaitedFor(t *testing.T) {
 	s.Delivers(ids...)
 }
 
-func TestInput_ACacheThatFailsForAWhileHoldsTheChatUp(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	chat := k.Chat(3)
-	c := pipetest.NewCache()
-	c.SetBroken(errors.New("the cache is gone"))
-	s := k.Start(t, pipetest.Fields{"chats": []string{chat}, "checkpoint_cache": "progress"}, pipetest.Options{Cache: c})
-	s.Until("it is tried again", func() bool { return s.Metrics.Get("kommo_chat_history_checkpoint_errors_total") >= 3 })
-	assert.Zero(t, k.Requests(), "an unreadable checkpoint is not an empty one")
-	assert.True(t, s.Logs.Has(slog.LevelError, "The checkpoint cache failed", k.Key(chat), `"progress"`, "the cache is gone", "next try in"), s.Logs)
-	c.SetBroken(nil)
-	s.Ended()
-	s.Delivers(chat)
-}
-
-func TestInput_ACacheThatCannotBeWrittenLosesAndRepeatsNothing(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	chat := k.Chat(60)
-	c := pipetest.NewCache()
-	conf := pipetest.Fields{
-		"chats": []string{chat}, "page_size": 10, "max_buffered_pages": 1,
-		"checkpoint_cache": "progress", "checkpoint_interval": "0s",
-	}
-	var broken atomic.Bool
-	s := k.Start(t, conf, pipetest.Options{Cache: c, Write: func(context.Context, []pipetest.Message) error {
-		if broken.CompareAndSwap(false, true) {
-			c.SetBroken(errors.New("the disk is full")) // before the first write
-		}
-		// Slow enough that the run does not end before the first write has failed.
-		time.Sleep(10 * time.Millisecond)
-		return nil
-	}})
-	s.Until("writing fails", func() bool { return s.Metrics.Get("kommo_chat_history_checkpoint_errors_total") >= 3 })
-	out := s.Out.Out()
-	assert.Less(t, out, 60, "what can't be remembered is not handed out")
-	c.SetBroken(nil)
-	s.Ended()
-	s.Delivers(chat)
-	assert.True(t, s.Logs.Has(slog.LevelError, "writing checkpoint "+k.Key(chat), "the disk is full"), s.Logs)
-
-	s = k.Start(t, conf, pipetest.Options{Cache: c})
-	s.Ended()
-	assert.Empty(t, s.Out.Delivered())
-}
-
-func TestInput_ATornCheckpointIsReportedAndReadAgain(t *testing.T) {
-	t.Parallel()
-	for name, torn := range map[string]string{
-		"empty": "", "half": `{"version":1,"ti`, "garbage": "\x00\x01", "newer": `{"version":99}`, "null": "null",
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			k := pipetest.NewKommo(t, sandbox.Config{})
-			bad, good := k.Chat(3), k.Chat(5)
-			c := pipetest.NewCache()
-			// start_from latest: not even then may the chat be taken for one that was
-			// never read.
-			conf := pipetest.Fields{"chats": []string{bad, good}, "checkpoint_cache": "progress"}
-			s := k.Start(t, conf, pipetest.Options{Cache: c})
-			s.Ended()
-			c.Put(k.Key(bad), torn)
-			conf["start_from"] = "latest"
-			s = k.Start(t, conf, pipetest.Options{Cache: c})
-			s.Ended()
-			s.Delivers(bad)
-			assert.True(t, s.Logs.Has(slog.LevelError, "Checkpoint "+k.Key(bad)+" can't be read, so chat "+bad+" is read again from its beginning"), s.Logs)
-			assert.Equal(t, int64(1), s.Metrics.Get("kommo_chat_history_checkpoint_errors_total"))
-
-			s = k.Start(t, conf, pipetest.Options{Cache: c})
-			s.Ended()
-			assert.Empty(t, s.Out.Delivered(), "it is whole again")
-			assert.Empty(t, s.Logs.Complaints())
-		})
-	}
-}
-
-// A kill between truncating and writing leaves an empty value in the file cache;
-// what was to be written is under a spare key then.
-func TestInput_ATornCheckpointWithItsSpareIsNoLoss(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	chat := k.Chat(60)
-	c := pipetest.NewCache()
-	conf := pipetest.Fields{"chats": []string{chat}, "checkpoint_cache": "progress"}
-	s := k.Start(t, conf, pipetest.Options{Cache: c})
-	s.Ended()
-	require.Equal(t, []string{k.Key(chat)}, c.Keys(), "at rest there is no spare")
-	c.Put(k.Key(chat)+".next", c.Value(k.Key(chat)))
-	c.Put(k.Key(chat), "")
-
-	late := k.Say(chat, pipetest.Noon.Add(time.Hour))
-	s = k.Start(t, conf, pipetest.Options{Cache: c})
-	s.Ended()
-	require.Len(t, s.Out.Delivered(), 1)
-	assert.Equal(t, late, s.Out.Delivered()[0].ID)
-	assert.Empty(t, s.Logs.Complaints())
-	assert.Equal(t, []string{k.Key(chat)}, c.Keys())
-}
-
 func TestInput_NullItemsAreLeftOutAndReportedOnce(t *testing.T) {
 	t.Parallel()
 	k := pipetest.NewKommo(t, sandbox.Config{})
@@ -454,18 +255,6 @@ func TestInput_ItemsWithoutAnIDAreToldApartByTheirBytes(t *testing.T) {
 	assert.Empty(t, s.Out.Delivered())
 }
 
-func TestInput_ABodyThatIsTooLargeIsRefused(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	huge, good := k.Chat(3), k.Chat(60)
-	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultHuge, Size: 20 << 20, Chat: huge, Count: 1})
-	s := k.Start(t, pipetest.Fields{"chats": []string{huge, good}}, pipetest.Options{})
-	s.Ended()
-	s.Delivers(huge, good)
-	assert.True(t, s.Logs.Has(slog.LevelError, huge, "longer than 16777216 bytes", "next in"), s.Logs)
-	assert.Equal(t, int64(1), s.Metrics.Get("kommo_chat_history_requests_total{outcome=too_large}"))
-}
-
 func TestInput_AServerThatAnswersOldestFirstIsRefused(t *testing.T) {
 	t.Parallel()
 	k := pipetest.NewKommo(t, sandbox.Config{})
@@ -480,36 +269,6 @@ func TestInput_AServerThatAnswersOldestFirstIsRefused(t *testing.T) {
 	k.ClearFaults()
 	s.Ended()
 	s.Delivers(chat)
-}
-
-func TestInput_RedirectsAreNotFollowed(t *testing.T) {
-	t.Parallel()
-	var followed atomic.Int64
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
-	defer elsewhere.Close()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	chat := k.Chat(3)
-	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultRedirect, Location: elsewhere.URL + "/somewhere?token=private-token", Count: 2})
-	s := k.Start(t, pipetest.Fields{"chats": []string{chat}}, pipetest.Options{})
-	s.Ended()
-	s.Delivers(chat)
-	assert.Zero(t, followed.Load(), "a signature is for one host")
-	assert.True(t, s.Logs.Has(slog.LevelError, "redirects are not followed", strings.TrimPrefix(elsewhere.URL, "http://")), s.Logs)
-	assert.NotContains(t, s.Logs.String(), "private-token")
-}
-
-func TestInput_ManyFailingChatsFillNoDisk(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	var ids []string
-	for range 100 {
-		ids = append(ids, k.Chat(1))
-	}
-	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 400})
-	s := k.Start(t, pipetest.Fields{"chats": ids}, pipetest.Options{})
-	s.Until("each was tried", func() bool { return k.Requests() >= 200 })
-	assert.LessOrEqual(t, len(s.Logs.Complaints()), 20+1, "some of chats, and that it is all of them")
-	assert.NotEmpty(t, s.Logs.Complaints())
 }
 
 func TestInput_EveryBadDayAtOnce(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -14,9 +13,7 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 )
 
-// config is the configuration of the input, parsed and checked. Optional
-// durations and times are zero where they are absent; pollSet tells a
-// poll_interval of 0 from none.
+// config is the configuration of the input, parsed and checked.
 type config struct {
 	baseURL       string
 	scopeID       string
@@ -26,19 +23,7 @@ type config struct {
 	chatsInput *service.OwnedInput
 	chatID     *service.InterpolatedString
 
-	pageSize         int
-	pollInterval     time.Duration
-	pollSet          bool
-	startLatest      bool
-	since            time.Time
-	lookback         time.Duration
-	parallelChats    int
-	checkpointLimit  int
-	preserveOrder    bool
-	maxBufferedPages int
-
-	component.CallConfig
-	component.CheckpointConfig
+	component.HistoryConfig
 }
 
 func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, error) {
@@ -62,35 +47,12 @@ func parseConfig(conf *service.ParsedConfig, mgr *service.Resources) (*config, e
 func readConfig(r *component.FieldReader, l component.Labels) *config {
 	conf := r.Conf
 	c := &config{
-		baseURL:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
-		scopeID:          strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
-		channelSecret:    r.Secret(fieldChannelSecret),
-		chats:            component.Read(r, conf.FieldStringList, fieldChats),
-		pageSize:         component.Read(r, conf.FieldInt, fieldPageSize),
-		lookback:         r.Duration(fieldLookback, 0),
-		parallelChats:    r.Positive(fieldParallelChats),
-		checkpointLimit:  r.Positive(fieldCheckpointLimit),
-		preserveOrder:    component.Read(r, conf.FieldBool, fieldPreserveOrder),
-		maxBufferedPages: r.Positive(fieldMaxBufferedPages),
-		CheckpointConfig: r.Checkpoint(inputName, l),
+		baseURL:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
+		scopeID:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
+		channelSecret: r.Secret(fieldChannelSecret),
+		chats:         component.Read(r, conf.FieldStringList, fieldChats),
 	}
-	c.CallConfig = r.Call(l, c.parallelChats)
-	r.Require(c.pageSize >= 1 && c.pageSize <= amojo.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, amojo.MaxLimit, c.pageSize)
-
-	if r.Text(fieldPollInterval) != "" {
-		c.pollSet = true
-		c.pollInterval = r.Duration(fieldPollInterval, time.Millisecond)
-	}
-	switch start := r.Text(fieldStartFrom); start {
-	case startOldest, "":
-	case startLatest:
-		c.startLatest = true
-	default:
-		r.Require(false, "%s: want %s or %s, got %q", fieldStartFrom, startOldest, startLatest, start)
-	}
-	if since := r.Text(fieldSince); since != "" {
-		c.since = r.Time(fieldSince, since)
-	}
+	c.HistoryConfig = r.History(inputName, l, amojo.MaxLimit)
 	c.readChats(r)
 	c.checkClient(r)
 	return c

@@ -5,7 +5,6 @@ package chathistory
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -47,12 +46,13 @@ const (
 type input struct {
 	conf    *config
 	log     *service.Logger
-	metrics *metrics
+	metrics component.HistoryMetrics
 	client  *amojo.Client // retries as configured
 	probe   *amojo.Client // tries once: for ConnectionTest, and while the API is down
 	health  *component.Health
 	reader  *reader.Reader
 	report  *report
+	queue   component.Queue // of chats_input
 
 	checkpoints *component.CacheStore
 	scope       any // the scope id, boxed once for the metadata of all messages
@@ -72,13 +72,13 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	in := &input{
 		conf:    conf,
 		log:     mgr.Logger(),
-		metrics: newMetrics(mgr.Metrics()),
+		metrics: component.NewHistoryMetrics(mgr.Metrics(), inputName),
 		scope:   conf.scopeID,
 	}
 	in.stopped, in.stop = context.WithCancel(context.Background())
 
 	in.report = newReport(in)
-	callConf := conf.Caller(mgr, in.report.attempt)
+	callConf := conf.Caller(mgr, in.report.Attempt)
 	callConf.MaxAttempts = attemptsPerCall
 	callConf.LimitFailed = component.LimitLog(in.log)
 	if in.client, err = in.newClient(callConf); err != nil {
@@ -87,40 +87,24 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	if in.probe, err = in.newClient(component.OnlyOnce(callConf)); err != nil {
 		return nil, err
 	}
-	chats := func() int {
-		n := 0
-		for _, some := range in.reader.Stats().Chats {
-			n += some
-		}
-		return n
-	}
-	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, chats, conf.parallelChats, in.report.healthChanged)
+	chats := func() int { return component.ChatsOf(in.reader) }
+	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, chats, conf.ParallelChats, in.report.healthChanged)
 
 	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, conf.scopeID, checkCheckpoint)
 	var store checkpoint.Store
 	if conf.CheckpointCache != "" {
 		store = in.checkpoints
 	}
-	in.reader, err = reader.NewReader(reader.Config{
-		NewPass:            chat.FromNewest(newSource(in.client, in.probe, in.health), &evidence.Server{}),
-		Store:              store,
-		Hooks:              in.report.hooks(),
-		PageSize:           max(2, conf.pageSize),
-		MaxBufferedPages:   conf.maxBufferedPages,
-		ParallelChats:      conf.parallelChats,
-		CheckpointLimit:    conf.checkpointLimit,
-		PreserveOrder:      conf.preserveOrder,
-		OncePerAdd:         conf.chatsInput != nil,
-		Poll:               conf.pollInterval,
-		Latest:             conf.startLatest,
-		Since:              conf.since,
-		Lookback:           conf.lookback,
-		CheckpointInterval: conf.CheckpointInterval,
-		FirstRetry:         conf.Backoff.InitialInterval,
-		Retry:              conf.Backoff.MaxInterval,
-		RetryNotOurs:       max(notOursFor, conf.Backoff.MaxInterval),
-		Transient:          transient,
-	})
+	readerConf := conf.Reader()
+	readerConf.NewPass = chat.FromNewest(newSource(in.client, in.probe, in.health), &evidence.Server{})
+	readerConf.Store = store
+	readerConf.Hooks = in.report.Hooks()
+	readerConf.OncePerAdd = conf.chatsInput != nil
+	readerConf.RetryNotOurs = max(notOursFor, conf.Backoff.MaxInterval)
+	readerConf.Transient = transient
+	in.reader, err = reader.NewReader(readerConf)
+	in.report.Health, in.report.Reader, in.report.Checkpoints = in.health, in.reader, in.checkpoints
+	in.queue = component.Queue{Input: conf.chatsInput, Field: fieldChatsInput, Log: in.log, Reader: in.reader, ID: in.queuedChat}
 	return in, err
 }
 
@@ -154,9 +138,9 @@ func (in *input) Connect(ctx context.Context) error {
 			in.log.Info("Progress is kept in memory, and a restart will read from the beginning: set checkpoint_cache to keep it")
 		}
 		in.reader.Start()
-		in.running.Go(func() { in.report.watch(in.stopped) })
+		in.running.Go(func() { in.report.Watch(in.stopped) })
 		if in.conf.chatsInput != nil {
-			in.running.Go(func() { in.queueChats(in.stopped) })
+			in.running.Go(func() { in.queue.Run(in.stopped) })
 			return
 		}
 		for _, id := range in.conf.chats {
@@ -170,26 +154,11 @@ func (in *input) Connect(ctx context.Context) error {
 // Read returns the next messages of one chat, oldest first. It is not connected
 // while the API does not answer and nothing is left of what was read before.
 func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
-	down := in.health.WhenDown()
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-down:
-			cancel()
-		case <-waiting.Done():
-		}
-	}()
-	b, err := in.reader.Next(waiting)
-	switch {
-	case errors.Is(err, io.EOF):
-		in.report.ended()
-		return nil, service.ErrEndOfInput
-	case errors.Is(err, reader.ErrClosed):
-		return nil, service.ErrNotConnected
-	case err != nil && ctx.Err() == nil:
-		return nil, service.ErrNotConnected
-	case err != nil:
+	b, err := in.health.Next(ctx, in.reader)
+	if errors.Is(err, service.ErrEndOfInput) {
+		in.report.Ended()
+	}
+	if err != nil {
 		return nil, err
 	}
 	mint := mint{scope: in.scope, chat: b.Chat}
@@ -200,8 +169,8 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 		messages[i] = mint.message(it)
 		newest = max(newest, b.Items[i].Time)
 	}
-	in.metrics.delivered(len(messages), newest)
-	return &replay.Batch{Messages: messages, Ack: b.Ack, Rejected: in.report.outputRejected}, nil
+	in.metrics.Delivered(len(messages), newest)
+	return &replay.Batch{Messages: messages, Ack: b.Ack, Rejected: in.report.OutputRejected}, nil
 }
 
 // Close stops reading and writes the last checkpoints.
@@ -215,31 +184,10 @@ func (in *input) Close(ctx context.Context) error {
 	in.conf.Transport.CloseIdleConnections()
 	// An input that nobody has read from was never started, so it would never end.
 	if in.conf.chatsInput != nil && !in.idle {
-		if closeErr := closeChatsInput(ctx, in.conf.chatsInput); err == nil {
+		if closeErr := in.queue.Close(ctx); err == nil {
 			err = closeErr
 		}
 	}
-	return err
-}
-
-// closeChatsInput closes chats_input. Meanwhile it rejects what still comes: messages
-// that were rejected when reading stopped come again, and the input does not end while
-// one of them is held by something in between.
-func closeChatsInput(ctx context.Context, in *service.OwnedInput) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var draining sync.WaitGroup
-	draining.Go(func() {
-		for {
-			_, ack, err := in.ReadBatch(ctx)
-			if err != nil {
-				return
-			}
-			_ = ack(ctx, reader.ErrClosed)
-		}
-	})
-	err := in.Close(ctx)
-	cancel()
-	draining.Wait()
 	return err
 }
 

@@ -5,7 +5,6 @@ package chathistory_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -472,43 +471,6 @@ func TestPromise_AFewMessagesOutOfOrderAreNoOrder(t *testing.T) {
 			s.Ended()
 			s.Delivers(chat)
 			assert.Empty(t, s.Logs.Complaints())
-		})
-	}
-}
-
-func TestPromise_ARunThatCannotSaveDoesNotEnd(t *testing.T) {
-	t.Parallel()
-	for _, source := range []string{"chats", "chats_input"} {
-		t.Run(source, func(t *testing.T) {
-			t.Parallel()
-			k := pipetest.NewKommo(t, sandbox.Config{})
-			chat := k.Chat(3)
-			c := pipetest.NewCache()
-			q := pipetest.NewQueue(k)
-			q.Name(chat)
-			q.End()
-			conf := pipetest.Fields{"chats": []string{chat}, "checkpoint_cache": "progress", "checkpoint_interval": "1h"}
-			if source == "chats_input" {
-				conf = queued(conf).Without("chats")
-			}
-			s := k.Start(t, conf, pipetest.Options{Cache: c, Queue: q, Write: func(context.Context, []pipetest.Message) error {
-				c.SetBroken(errors.New("the disk is full"))
-				return nil
-			}})
-			s.Until("writing has failed again and again", func() bool {
-				return s.Metrics.Get("kommo_chat_history_checkpoint_errors_total") >= 3
-			})
-			s.Delivers(chat)
-			assert.False(t, s.HasEnded())
-			assert.Empty(t, q.Answered(chat), "whoever named the chat does not hear that all is well")
-			assert.True(t, s.Logs.Has(slog.LevelError, "The checkpoint cache failed", "the disk is full"), s.Logs)
-			c.SetBroken(nil)
-			s.Ended()
-			s.Delivers(chat)
-			assert.NotEmpty(t, c.Value(k.Key(chat)))
-			if source == "chats_input" {
-				assert.Equal(t, []error{nil}, q.Answered(chat))
-			}
 		})
 	}
 }

@@ -3,6 +3,7 @@
 package chatlist
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -15,13 +16,13 @@ import (
 // config is the configuration of the input kommo_chats, parsed and checked.
 type config struct {
 	apiURL       string
-	accessToken  string
-	source       crm.Source
+	source       source
 	origins      []string
 	updatedSince time.Time
 	pageSize     int
 	pollInterval time.Duration // 0: once
 
+	component.TokenConfig
 	component.CallConfig
 	component.CheckpointConfig
 }
@@ -37,15 +38,15 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 	conf := r.Conf
 	c := &config{
 		apiURL:           strings.TrimSpace(component.Read(r, conf.FieldString, fieldAPIURL)),
-		accessToken:      strings.TrimSpace(component.Read(r, conf.FieldString, fieldAccessToken)),
-		source:           crm.Source(component.Read(r, conf.FieldString, fieldSource)),
+		source:           source(component.Read(r, conf.FieldString, fieldSource)),
 		origins:          component.Read(r, conf.FieldStringList, fieldOrigins),
 		pageSize:         component.Read(r, conf.FieldInt, fieldPageSize),
-		CallConfig:       r.Call(l, 1),
+		TokenConfig:      r.Token(),
+		CallConfig:       r.Call(l, parallelCalls),
 		CheckpointConfig: r.Checkpoint(inputName, l),
 	}
 	r.Require(c.pageSize >= 1 && c.pageSize <= crm.MaxLimit, "%s: want 1 to %d, the most the API gives in a page, got %d", fieldPageSize, crm.MaxLimit, c.pageSize)
-	r.Require(c.source == crm.Talks || c.source == crm.ContactChats, "%s: want %s or %s, got %q", fieldSource, crm.Talks, crm.ContactChats, string(c.source))
+	r.Require(slices.Contains(sources, c.source), "%s: want %s, %s, %s or %s, got %q", fieldSource, sources[0], sources[1], sources[2], sources[3], string(c.source))
 	if r.Text(fieldPollInterval) != "" {
 		c.pollInterval = r.Duration(fieldPollInterval, time.Millisecond)
 	}
@@ -53,26 +54,15 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 	if since != "" {
 		c.updatedSince = r.Time(fieldUpdatedSince, since)
 	}
-	if c.source == crm.ContactChats {
-		r.Require(len(c.origins) == 0, "%s: %s tells no origin: remove %[1]s, or set %[3]s to %[4]s", fieldOrigins, crm.ContactChats, fieldSource, crm.Talks)
-		r.Require(since == "", "%s: %s tells no time of update: remove %[1]s, or set %[3]s to %[4]s", fieldUpdatedSince, crm.ContactChats, fieldSource, crm.Talks)
+	if c.source == contactChats {
+		r.Require(len(c.origins) == 0, "%s: %s tells no origin: remove %[1]s, or set %[3]s to %[4]s", fieldOrigins, contactChats, fieldSource, talks)
+		r.Require(since == "", "%s: %s tells no time of update: remove %[1]s, or set %[3]s to %[4]s", fieldUpdatedSince, contactChats, fieldSource, talks)
 	}
 	for i, o := range c.origins {
 		c.origins[i] = strings.TrimSpace(o)
 		r.Require(c.origins[i] != "", "%s: entry %d is empty: want a talk's origin", fieldOrigins, i+1)
 	}
-	c.checkClient(r)
+	_, err := crm.NewClient(crm.Config{URL: c.apiURL, Token: "token"})
+	r.Fail(err)
 	return c
-}
-
-// checkClient has the client check what is its own, one field at a time so that
-// each is reported.
-func (c *config) checkClient(r *component.FieldReader) {
-	for _, conf := range []crm.Config{
-		{URL: c.apiURL, Token: "token"},
-		{URL: "https://example.kommo.com", Token: c.accessToken},
-	} {
-		_, err := crm.NewClient(conf)
-		r.Fail(err)
-	}
 }

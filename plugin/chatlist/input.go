@@ -12,8 +12,10 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/listing"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/replay"
@@ -27,7 +29,8 @@ func init() {
 			return newInput(conf, mgr)
 		},
 		Check:    func(r *component.FieldReader, l component.Labels) { readConfig(r, l) },
-		StandIns: map[string]any{fieldAPIURL: "https://example.kommo.com", fieldAccessToken: "token"},
+		StandIns: map[string]any{fieldAPIURL: "https://example.kommo.com"},
+		Complete: component.CompleteToken,
 	})
 }
 
@@ -41,7 +44,8 @@ type input struct {
 	conf    *config
 	log     *service.Logger
 	metrics *metrics
-	lister  *listing.Lister
+	lister  lister
+	client  *crm.Client
 	probe   *crm.Client // tries once, for ConnectionTest
 
 	stopped context.Context // ends with Close
@@ -87,32 +91,48 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	})
 	callConf.LimitFailed = component.LimitLog(in.log)
 	callConf.URLField = fieldAPIURL
-	client, err := in.newClient(callConf)
+	tokens, err := conf.Source()
 	if err != nil {
 		return nil, err
 	}
-	if in.probe, err = in.newClient(component.OnlyOnce(callConf)); err != nil {
+	in.client, err = crm.NewClient(crm.Config{URL: conf.apiURL, Tokens: tokens, Call: apicall.New(callConf)})
+	if err != nil {
 		return nil, err
 	}
-	listConf := listing.Config{
-		Source:   &source{client: client, list: conf.source},
-		Name:     string(conf.source),
-		PageSize: conf.pageSize,
-		Origins:  conf.origins,
-		Since:    conf.updatedSince,
-		Once:     conf.source == crm.ContactChats,
+	in.probe, err = crm.NewClient(crm.Config{URL: conf.apiURL, Tokens: tokens, Call: apicall.New(component.OnlyOnce(callConf))})
+	if err != nil {
+		return nil, err
 	}
-	checkpoints := component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, client.Host(), listing.CheckCheckpoint)
-	if conf.CheckpointCache != "" {
-		listConf.Store = checkpoints
-	}
-	listConf.Hooks = in.hooks(checkpoints)
-	in.lister = listing.New(listConf)
+	in.lister = in.newLister(mgr)
 	return in, nil
 }
 
-func (in *input) newClient(conf apicall.Config) (*crm.Client, error) {
-	return crm.NewClient(crm.Config{URL: in.conf.apiURL, Token: in.conf.accessToken, Call: apicall.New(conf)})
+func (in *input) newLister(mgr *service.Resources) lister {
+	conf := in.conf
+	checkpoints := component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)
+	var store checkpoint.Store
+	if conf.CheckpointCache != "" {
+		store = checkpoints
+	}
+	talked := feed.Config{
+		API: in.client, Store: store, PageSize: conf.pageSize, Origins: conf.origins, Since: conf.updatedSince, Hooks: in.feedHooks(checkpoints),
+	}
+	switch conf.source {
+	case events:
+		return &discovered{Discovery: feed.NewEvents(talked)}
+	case talkIDs:
+		return &discovered{Discovery: feed.NewIDs(talked), client: in.client}
+	}
+	return chats{listing.New(listing.Config{
+		Source:   &pages{client: in.client, list: crm.Source(conf.source)},
+		Name:     string(conf.source),
+		Store:    store,
+		PageSize: conf.pageSize,
+		Origins:  conf.origins,
+		Since:    conf.updatedSince,
+		Once:     conf.source == contactChats,
+		Hooks:    in.hooks(checkpoints),
+	})}
 }
 
 // Connect starts to save progress. The listing itself happens in Read.
@@ -121,6 +141,9 @@ func (in *input) Connect(context.Context) error {
 		return service.ErrNotConnected
 	}
 	in.start.Do(func() {
+		if err := component.CheckClaims(in.client, time.Now()); err != nil {
+			in.log.Errorf("The API will refuse this: %v", err)
+		}
 		if in.conf.CheckpointCache == "" {
 			in.log.Info("Progress is kept in memory, and a restart will list all chats as new: set checkpoint_cache to keep it")
 		}
@@ -145,34 +168,34 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 		}
 		in.failures = 0
 		signal(in.acked) // a page without anything new moves the checkpoint too
-		if b.Done {
+		if b.done {
 			in.ended = in.conf.pollInterval == 0
 			in.next = time.Now().Add(in.conf.pollInterval)
 		}
-		in.listed += len(b.Rows)
+		in.listed += len(b.entries)
 		in.reportProgress()
-		if len(b.Rows) > 0 {
+		if len(b.entries) > 0 {
 			return in.batch(b), nil
 		}
 	}
 	return nil, service.ErrEndOfInput
 }
 
-func (in *input) batch(b *listing.Batch) *replay.Batch {
-	messages := make(service.MessageBatch, len(b.Rows))
+func (in *input) batch(b *batch) *replay.Batch {
+	messages := make(service.MessageBatch, len(b.entries))
 	newest := int64(0)
-	for i := range b.Rows {
-		messages[i] = newMessage(b.Rows[i].Value.(*crm.Entry)) //nolint:forcetypeassert // source put it there
-		newest = max(newest, b.Rows[i].Updated)
+	for i, e := range b.entries {
+		messages[i] = e.message
+		newest = max(newest, e.updated)
 	}
 	in.metrics.delivered(len(messages), newest)
-	b.Rows = nil // or one chat that is never accepted would keep the page
+	ack := b.ack
 	return &replay.Batch{
 		Messages: messages,
 		// Each chat is acknowledged by itself, so one that is always rejected holds up
 		// no other.
 		Accepted: func(i int) {
-			b.AckRow(i)
+			ack(i)
 			signal(in.acked)
 			signal(in.wake)
 		},
@@ -291,9 +314,17 @@ func (in *input) Close(ctx context.Context) error {
 	return in.lister.Save(ctx)
 }
 
-// ConnectionTest asks for one entry.
+// ConnectionTest looks at the token, and asks for one entry.
 func (in *input) ConnectionTest(ctx context.Context) service.ConnectionTestResults {
-	if _, err := in.probe.List(ctx, in.conf.source, 1, 1); err != nil {
+	err := component.CheckClaims(in.probe, time.Now())
+	switch {
+	case err != nil:
+	case in.conf.source == events || in.conf.source == talkIDs:
+		_, err = in.probe.Events(ctx, crm.EventQuery{Page: 1, Limit: 1})
+	default:
+		_, err = in.probe.List(ctx, crm.Source(in.conf.source), 1, 1)
+	}
+	if err != nil {
 		return service.ConnectionTestFailed(err).AsList()
 	}
 	return service.ConnectionTestSucceeded().AsList()

@@ -15,7 +15,6 @@ const inputName = "kommo_chats"
 // The fields of the input. They are a public contract.
 const (
 	fieldAPIURL       = "api_url"
-	fieldAccessToken  = "access_token"
 	fieldSource       = "source"
 	fieldOrigins      = "origins"
 	fieldUpdatedSince = "updated_since"
@@ -30,7 +29,7 @@ func spec() *service.ConfigSpec {
 		Version("0.1.0").
 		Summary("Lists the chats of a Kommo (amoCRM) account through the CRM API: all of them first, then those that are new or have changed.").
 		Description(`
-Each chat becomes a message: its body is the API's own JSON entry, byte for byte, and its ids are in the metadata. It is meant as the `+"`chats_input` of `kommo_chat_history`"+`, which then reads only the chats in which something happened.
+Each chat becomes a message: its body is the API's own JSON entry, byte for byte, and its ids are in the metadata. It is meant as the `+"`chats_input` of `kommo_chat_history`"+`, which then reads only the chats in which something happened, or to feed a queue of talks.
 
 Without `+"`poll_interval`"+` the account is listed once and the input ends. With it, the input goes on and delivers each chat that is new or has changed since.
 
@@ -39,6 +38,10 @@ Without `+"`poll_interval`"+` the account is listed once and the input ends. Wit
 `+"`talks`"+` lists conversations, each with the time of its last update. A chat is delivered again when one of its talks was updated. Of several talks of one chat that changed, one listing delivers the one it meets first, and another only if that was updated later still.
 
 `+"`contact_chats`"+` lists the chats of contacts, of the channels that the integration may access. It does not tell when a chat changed, so each chat is delivered once, when it is first seen. It needs an administrator's token.
+
+`+"`events`"+` reads the event feed: each talk in which a message came or was sent, once in a listing however many there were, from the feed's beginning or `+"`updated_since`"+`, and then those with news. It is the only list of all talks that ever had a message, needs no right but that of the account's API, and takes one request for 250 events, and one for a poll without news. The body is the talk's latest event, which names no chat.
+
+`+"`talk_ids`"+` looks up every id from 1 to the highest that the talks and events tell of, and some more, one request each: for accounts in which neither list nor feed reaches back. After that the feed says what is new, and each talk with news is looked up. The body is the talk.
 
 Only chats of the own channel answer the signed call of `+"`kommo_chat_history`"+`. With `+"`talks`"+`, name the channel's origin in `+"`origins`"+`: chats of other channels would be refused one by one.
 
@@ -50,17 +53,19 @@ Nothing is documented about the order of the list, so all of it is read each tim
 
 One account is known in which the API lists about 250 talks, the newest, and no more. Chats beyond that can't be found through `+"`talks`"+` there, except when something happens in them; use `+"`contact_chats`"+` beside it.
 
+Nothing is documented about the order of the events either. Oldest first is asked for, and if that shows to hold, the feed is read from the last event on, so that nothing can shift. Otherwise pages overlap, and a long feed is read in parts by time; if the API ignores the time filter, with a warning, as a whole. Events show up to two minutes late, so each listing reads the last 150 seconds again, of which it delivers what is new. In a listing of more than 20,000 events a talk is delivered again for what came while it ran.
+
 A talk that appears in the list with an update of more than two minutes ago, for instance because the token's user may see it only now, is not noticed until it is updated.
 
 ### Delivery
 
 At least once. A checkpoint covers only what the output has acknowledged, and is kept also in the middle of a listing. To keep checkpoints across restarts set `+"`checkpoint_cache`"+`. A talk that was updated within the last seconds before it was listed is delivered once more by the next listing, because a second update within the same second would not show.
 
-Each chat is acknowledged by itself: one that is rejected again and again is sent again, alone where the output says which it was, and holds up no other. Up to 65,536 may be out before listing waits. What was listed after it is delivered again after a restart with `+"`talks`; with `contact_chats`"+` only it is. A checkpoint that vanishes from the cache, is torn or replaced is noticed after a listing and written again, with a warning.
+Each chat is acknowledged by itself: one that is rejected again and again is sent again, alone where the output says which it was, and holds up no other. Up to 65,536 may be out before listing waits. What was listed after it is delivered again after a restart; with `+"`contact_chats`"+` only it is. A checkpoint that vanishes from the cache, is torn or replaced is noticed after a listing and written again, with a warning.
 
-For `+"`talks`"+` the checkpoint is a time, and the talks updated in the two minutes around it. For `+"`contact_chats`"+` it is the id of every chat ever delivered, 22 bytes each in 64 keys, and about 40 bytes of memory for each: some 40 MB for a million chats.
+For `+"`talks`"+` the checkpoint is a time, and the talks updated in the two minutes around it. For `+"`contact_chats`"+` it is the id of every chat ever delivered, 22 bytes each in 64 keys, and about 40 bytes of memory for each: some 40 MB for a million chats. For `+"`events`"+` it is a time and the ids of the events since then; it moves on in steps of up to 20,000 events. For `+"`talk_ids`"+` it is the next id, and the same.
 
-A listing that fails is tried again and goes on where it was. An expired token is reported each time, and nothing is delivered until a new one is configured.
+A listing that fails is tried again and goes on where it was. An expired token is reported at the start if it says so itself, and each time that it is refused; nothing is delivered until there is a new one, in `+"`access_token_file`"+` without a restart.
 
 ### Limits
 
@@ -71,11 +76,13 @@ No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, re
 Each message has these, as far as the API gave them:
 
 `+"```text"+`
-- kommo_chat_id       the chat's id in the Chats API
-- kommo_talk_id       number; talks only
-- kommo_contact_id    number
-- kommo_origin        talks only
-- kommo_updated_at    number, Unix seconds; talks only
+- kommo_chat_id       the chat's id in the Chats API; not of events
+- kommo_talk_id       number; not of contact_chats
+- kommo_contact_id    number; not of events
+- kommo_origin        not of contact_chats
+- kommo_entity_id     number; of events and talk_ids
+- kommo_entity_type   lead, ...; of events and talk_ids
+- kommo_updated_at    number, Unix seconds; of events the time of the latest; not of contact_chats
 `+"```"+`
 
 ### Metrics
@@ -85,9 +92,9 @@ Each message has these, as far as the API gave them:
 - kommo_chats_request_duration_ns
 - kommo_chats_limiter_wait_ns
 - kommo_chats_throttled_total             answers that made all requests wait
-- kommo_chats_listed_total                messages, one for each chat that was new or changed
+- kommo_chats_listed_total                messages, one for each chat or talk that was new or changed
 - kommo_chats_checkpoint_errors_total
-- kommo_chats_newest_update_timestamp     Unix seconds; talks only
+- kommo_chats_newest_update_timestamp     Unix seconds; not of contact_chats
 - kommo_chats_api_up                      1: the API answered last; 0: it does not answer, or refuses everything
 `+"```"+`
 `).
@@ -95,19 +102,19 @@ Each message has these, as far as the API gave them:
 			service.NewURLField(fieldAPIURL).
 				Description("The account's address.").
 				Example("https://example.kommo.com"),
-			service.NewStringField(fieldAccessToken).
-				Description("A token of an integration in that account. Use a long-lived one: others expire after a day, and this input can't renew them.").
-				Secret(),
-			service.NewStringEnumField(fieldSource, string(crm.Talks), string(crm.ContactChats)).
-				Description("Which of the API's lists to read: `talks` tells when a chat changed; `contact_chats` does not, and delivers each chat once.").
-				Default(string(crm.Talks)).
+		).
+		Fields(component.TokenFields("")...).
+		Fields(
+			service.NewStringEnumField(fieldSource, string(talks), string(contactChats), string(events), string(talkIDs)).
+				Description("What to read: `talks` tells when a chat changed; `contact_chats` does not, and delivers each chat once; `events` names every talk that ever had a message; `talk_ids` looks up every id.").
+				Default(string(talks)).
 				LintRule(""), // the rule of the whole input says it, with what it got
 			service.NewStringListField(fieldOrigins).
-				Description("Deliver only chats with one of these origins, as the talks' own `origin` has it. None means all. Only chats of the own channel answer `kommo_chat_history`, so name that channel's origin. When this changes, the listing starts over.").
+				Description("Deliver only chats with one of these origins, as the talks' or events' own `origin` has it. None means all. Only chats of the own channel answer `kommo_chat_history`, so name that channel's origin. When this changes, the listing starts over.").
 				Default([]any{}).
 				Example([]string{"com.example.channel"}),
 			service.NewStringField(fieldUpdatedSince).
-				Description("Ignore talks that were updated before this time, in RFC 3339.").
+				Description("Ignore talks that were updated before this time, in RFC 3339; with `events`, events before it.").
 				Optional().
 				Example("2024-01-01T00:00:00Z"),
 			service.NewIntField(fieldPageSize).
@@ -124,7 +131,7 @@ Each message has these, as far as the API gave them:
 			"When `max_elapsed_time` has passed, or the API refuses, that is reported and the same page is asked for again after `max_interval`.")...).
 		Fields(component.CheckpointFields(inputName,
 			"The label of a `cache` resource that keeps what was delivered, so that a restart goes on from there. Without it progress is kept in memory, and a restart lists all chats as new.",
-			"The prefix of the keys in that cache: `{prefix}.{host}.talks`, or `{prefix}.{host}.contact_chats-00` to `-63`, with `=2e` for each dot of the host. Give each pipeline that lists the same account into another place a prefix of its own.",
+			"The prefix of the keys in that cache: `{prefix}.{host}.talks`, `{prefix}.{host}.contact_chats-00` to `-63`, or `{prefix}.{host}.events` and `.start`, with `=2e` for each dot of the host. Give each pipeline that lists the same account into another place a prefix of its own.",
 			"Acknowledged progress is written at most this often, and at every clean stop.")...).
 		Fields(component.NetworkFields()...).
 		Field(service.NewAutoRetryNacksToggleField()).
@@ -145,6 +152,34 @@ input:
         poll_interval: 30s
         checkpoint_cache: progress
     checkpoint_cache: progress
+
+cache_resources:
+  - label: progress
+    redis:
+      url: redis://localhost:6379
+`,
+		).
+		Example(
+			"The talks of all channels with news, into a queue",
+			"Each talk that ever had a message, and then each with news, becomes an entry of a Kafka topic, for workers that read them.",
+			`
+input:
+  kommo_chats:
+    api_url: https://example.kommo.com
+    access_token_file: /run/secrets/kommo-access-token
+    source: events
+    poll_interval: 30s
+    checkpoint_cache: progress
+
+pipeline:
+  processors:
+    - mapping: root.talk_id = @kommo_talk_id
+
+output:
+  kafka_franz:
+    seed_brokers: [ localhost:9092 ]
+    topic: talks
+    key: ${! @kommo_talk_id }
 
 cache_resources:
   - label: progress

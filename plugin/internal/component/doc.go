@@ -3,7 +3,8 @@
 // Package component is what the components of this plugin share: how they are
 // registered and linted, the fields that all inputs have, the cache that keeps
 // checkpoints, the metrics of requests, whether the API answers, and log lines that
-// do not repeat themselves.
+// do not repeat themselves. What only the inputs that read messages share is in
+// history_*.go, read.go and queue.go.
 //
 // A component is a folder beside this package's parent, with the same file names in
 // each:

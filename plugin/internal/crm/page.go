@@ -40,8 +40,11 @@ type Entry struct {
 	TalkID    Value  // talks only
 	ContactID Value
 	Origin    string // talks only
-	CreatedAt int64  // Unix seconds; talks only
-	UpdatedAt int64  // Unix seconds; talks only
+	// The lead or other entity of a talk.
+	EntityID   Value
+	EntityType string
+	CreatedAt  int64 // Unix seconds; talks only
+	UpdatedAt  int64 // Unix seconds; talks only
 }
 
 // Value is a string of at most 4 KiB, or a number that fits in 64 bits. The zero
@@ -70,13 +73,15 @@ func (v *Value) UnmarshalJSON(b []byte) error {
 // row is an entry as it is sent. A Value takes whatever comes, so that a field
 // of another type never costs the row.
 type row struct {
-	ID        Value `json:"id"`
-	TalkID    Value `json:"talk_id"`
-	ChatID    Value `json:"chat_id"`
-	ContactID Value `json:"contact_id"`
-	Origin    Value `json:"origin"`
-	CreatedAt Value `json:"created_at"`
-	UpdatedAt Value `json:"updated_at"`
+	ID         Value `json:"id"`
+	TalkID     Value `json:"talk_id"`
+	ChatID     Value `json:"chat_id"`
+	ContactID  Value `json:"contact_id"`
+	Origin     Value `json:"origin"`
+	EntityID   Value `json:"entity_id"`
+	EntityType Value `json:"entity_type"`
+	CreatedAt  Value `json:"created_at"`
+	UpdatedAt  Value `json:"updated_at"`
 }
 
 // DecodePage reads the body of a 200: HAL, with the rows in _embedded under the
@@ -120,6 +125,7 @@ func newEntry(raw []byte) Entry {
 		e.ID = r.ID
 	}
 	e.ChatID, e.Origin = r.ChatID.Text, r.Origin.Text
+	e.EntityID, e.EntityType = r.EntityID, r.EntityType.Text
 	e.CreatedAt, e.UpdatedAt = seconds(r.CreatedAt), seconds(r.UpdatedAt)
 	return e
 }

@@ -25,6 +25,7 @@ type Server struct {
 	followed int  // entries that did follow one
 	refuted  bool // so that short pages are no sign of the end
 	full     bool // a page held all that was asked for, so there is no lower limit
+	linked   int  // short pages behind which nothing followed, though they linked a next page
 }
 
 const (
@@ -68,10 +69,16 @@ func (e *Server) Ordered(first string, up, down int) (oldestComesFirst bool) {
 
 // Believed reports whether a page that is shorter than asked may be taken for the
 // chat's end without a look at what follows.
-func (e *Server) Believed() bool {
+func (e *Server) Believed() bool { return e.believed(enoughEnds) }
+
+// BelievedFew is Believed of a page with so few entries that no limit is as low. It needs
+// no proof beforehand.
+func (e *Server) BelievedFew() bool { return e.believed(0) }
+
+func (e *Server) believed(enough int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.refuted || e.ends < enoughEnds {
+	if e.refuted || e.ends < enough {
 		return false
 	}
 	e.skipped++
@@ -108,6 +115,20 @@ func (e *Server) Ended() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ends++
+}
+
+// EndedLinked notes that nothing followed a short page that links a next one.
+func (e *Server) EndedLinked() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.linked++
+}
+
+// LinksAlways reports whether a link to a next page has turned out to tell nothing.
+func (e *Server) LinksAlways() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.linked >= enoughEnds
 }
 
 // Continued notes that so many entries followed a short page, and reports whether

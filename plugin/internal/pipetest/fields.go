@@ -4,6 +4,7 @@ package pipetest
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"time"
 )
@@ -62,4 +63,7 @@ type Options struct {
 	Cache       *Cache                                           // labelled progress
 	Limit       func() (time.Duration, error)                    // labelled shared
 	Queue       *Queue                                           // the input test_queue
+
+	key      string                              // of Message.Chat; empty: kommo_chat_id
+	messages func(chat string) []json.RawMessage // of the server; nil: those of a chat
 }

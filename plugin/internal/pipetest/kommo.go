@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -167,6 +168,14 @@ func (k *Kommo) private() []string {
 			}
 		}
 	}
+	for _, talk := range k.Talks() {
+		for _, raw := range k.TalkMessages(talk.ID) {
+			var item sandbox.TalkMessage
+			if json.Unmarshal(raw, &item) == nil {
+				out = append(out, item.Text)
+			}
+		}
+	}
 	slices.Sort(out)
 	// Words too short to mean anything by themselves turn up anywhere.
 	return slices.DeleteFunc(slices.Compact(out), func(s string) bool { return len(s) < 6 })
@@ -174,3 +183,8 @@ func (k *Kommo) private() []string {
 
 // Key returns the key of a chat's checkpoint, as the documentation has it.
 func (k *Kommo) Key(chat string) string { return "kommo_chat_history." + k.ScopeID() + "." + chat }
+
+// hostKey is the server's host as keys of checkpoints have it.
+func (k *Kommo) hostKey() string {
+	return strings.NewReplacer(".", "=2e", ":", "=3a").Replace(strings.TrimPrefix(k.URL, "http://"))
+}

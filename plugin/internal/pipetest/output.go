@@ -12,7 +12,8 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 )
 
-// Message is a message as the output got it.
+// Message is a message as the output got it. Chat is its chat, or its talk if the input
+// reads talks.
 type Message struct {
 	Chat, ID, Body string
 	Meta           map[string]any
@@ -21,6 +22,7 @@ type Message struct {
 // collector is an output that keeps what it gets.
 type collector struct {
 	bell *bell
+	key  string // the metadata key of what Message.Chat is
 
 	mu      sync.Mutex
 	write   func(ctx context.Context, batch []Message) error
@@ -43,7 +45,7 @@ func (c *collector) WriteBatch(ctx context.Context, batch service.MessageBatch) 
 			got[i].Meta[key] = value
 			return nil
 		})
-		got[i].Chat, _ = got[i].Meta["kommo_chat_id"].(string)
+		got[i].Chat, _ = m.MetaGet(c.key)
 		got[i].ID, _ = got[i].Meta["kommo_message_id"].(string)
 	}
 	c.mu.Lock()
@@ -109,7 +111,7 @@ func (c choosy) WriteBatch(ctx context.Context, batch service.MessageBatch) erro
 	var good service.MessageBatch
 	e := service.NewBatchError(batch, errNo)
 	for i, m := range batch {
-		chat, _ := m.MetaGet("kommo_chat_id")
+		chat, _ := m.MetaGet(c.key)
 		if c.bad(chat) {
 			e.Failed(i, errNo)
 		} else {

@@ -5,6 +5,7 @@ package pipetest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -32,6 +33,8 @@ type Stream struct {
 	stream  *service.Stream
 	done    chan struct{}
 	Err     error // of Run, after done
+
+	messages func(chat string) []json.RawMessage // that the server has
 }
 
 // Start runs a pipeline of kommo_chat_history, with some fields changed.
@@ -51,7 +54,10 @@ func (k *Kommo) Lists(t *testing.T, input Fields, o Options) *Stream {
 func (k *Kommo) Run(t *testing.T, input Fields, o Options) *Stream {
 	t.Helper()
 	s := &Stream{T: t, Kommo: k, bell: k.bell, done: make(chan struct{})}
-	s.Out = &collector{bell: k.bell, write: o.Write}
+	s.Out = &collector{bell: k.bell, write: o.Write, key: cmp.Or(o.key, "kommo_chat_id")}
+	if s.messages = o.messages; s.messages == nil {
+		s.messages = k.Messages
+	}
 	s.Logs = &LogBook{bell: k.bell}
 	s.Metrics = &metricBook{bell: k.bell, values: map[string]int64{}}
 
@@ -187,7 +193,7 @@ func (s *Stream) Delivers(chats ...string) {
 	s.T.Helper()
 	total := 0
 	for _, chat := range chats {
-		total += s.Kommo.Len(chat)
+		total += len(s.messages(chat))
 	}
 	s.Until(fmt.Sprintf("%d messages are delivered", total), func() bool { return len(s.Out.Delivered()) >= total })
 	for _, chat := range chats {
@@ -201,7 +207,7 @@ func (s *Stream) Delivers(chats ...string) {
 func (s *Stream) deliveredAll(chat string) {
 	s.T.Helper()
 	var want, got []string
-	for _, raw := range s.Kommo.Messages(chat) {
+	for _, raw := range s.messages(chat) {
 		want = append(want, string(raw))
 	}
 	for _, m := range s.Out.Of(chat) {

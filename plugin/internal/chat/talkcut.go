@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"slices"
+)
+
+const (
+	day = 24 * 60 * 60
+	// farthest is a second that no message is as late as: in the year 2242.
+	farthest = 1 << 33
+)
+
+const notKept = "the API gives messages of other times than it is asked for, so that they can't be read in parts"
+
+// cut delivers a period that has more than may be held, in parts by time from the oldest
+// on. l is what a walk has read of it before it gave up.
+//
+// Where the oldest message comes first, that is a part. Where the newest does, it is the
+// last part, and is held until the others are delivered. Else the parts are searched.
+func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
+	for {
+		switch {
+		case l.outside:
+			return p.tooMany(notKept)
+		case !l.blind && l.newestFirst():
+			held := slices.DeleteFunc(l.sorted(0), func(it Item) bool { return second(it.Time) <= l.last })
+			now := p.now
+			if err := p.parts(ctx, period{w.from, max(1, l.last)}); err != nil {
+				return err
+			}
+			p.now = now
+			return p.emit(ctx, held)
+		case l.blind || !l.oldestFirst():
+			return p.parts(ctx, w)
+		}
+		part := period{w.from, l.last - 1}
+		if err := p.deliver(ctx, part, l); err != nil {
+			return err
+		}
+		w.from = l.last
+		var whole bool
+		var err error
+		if l, whole, err = p.read(ctx, w); err != nil {
+			return err
+		}
+		if whole {
+			return p.deliver(ctx, w, l)
+		}
+	}
+}
+
+// parts delivers a period in parts that fit: it tries the whole, and then halves. It goes
+// on with a part as wide as the last one, or twice as wide if that was half empty.
+func (p *talkPass) parts(ctx context.Context, w period) error {
+	last := w.to
+	if last == 0 {
+		last = second(p.now) + day
+	}
+	part, full := w, last // what ends with full does not fit
+	for {
+		l, fits, err := p.part(ctx, part)
+		if err != nil {
+			return err
+		}
+		if !fits {
+			if part.to == 0 {
+				if last <= part.from {
+					last = farthest
+				}
+				part.to = last
+			}
+			if full = part.to; full <= max(1, part.from) {
+				return p.tooMany("they are of one second")
+			}
+			part.to = max(1, part.from+(full-part.from)/2)
+			continue
+		}
+		if err := p.deliver(ctx, part, l); err != nil {
+			return err
+		}
+		if part.to == w.to {
+			return nil
+		}
+		width := part.to - part.from + 1
+		switch part.from = part.to + 1; {
+		case len(l.items) == 0 && full > part.from:
+			part.to = part.from + (full-part.from)/2 // it is all behind
+			continue
+		case l.news < p.MaxKept/2:
+			width *= 2
+		}
+		if part.to += width; part.to >= last {
+			part.to = w.to
+		}
+	}
+}
+
+// part reads a period if it fits. A page so far behind that what stands before it is too
+// much spares reading that.
+func (p *talkPass) part(ctx context.Context, w period) (l *talkList, fits bool, err error) {
+	if behind := p.MaxKept/p.limit + 1; behind > 3 && w.from != w.to {
+		page, _, err := p.ask(ctx, w, spot{behind, p.limit})
+		if err != nil || len(page) > 0 {
+			return nil, false, err
+		}
+	}
+	if l, fits, err = p.read(ctx, w); err == nil && l.outside {
+		err = p.tooMany(notKept)
+	}
+	return l, fits, err
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
+)
+
+// FromTalks makes passes over an API that gives a talk's messages in numbered pages, in
+// an order that is not known. What its pages show of the server is shared by all of them.
+func FromTalks(source TalkSource, server *evidence.Server) NewPass {
+	return func(s Start) Pass {
+		p := &talkPass{
+			Start: s, src: source, server: server, limit: s.PageSize,
+			since: math.MinInt64, floor: math.MinInt64,
+			seen: make(map[string]bool, len(s.From.Seen)),
+		}
+		if !s.Since.IsZero() {
+			p.since = s.Since.UnixMilli()
+		}
+		if s.Known {
+			p.floor = second(s.From.From)
+		}
+		for _, d := range s.From.Seen {
+			p.seen[d.ID] = true
+			p.last = d
+		}
+		return p
+	}
+}
+
+// talkPass is what FromTalks makes.
+//
+// It reads everything from the checkpoint's second on, in one answer or in pages that
+// overlap (walk), sorts it, and emits what is new. Where that is more than it may hold,
+// it reads one period after the other instead (cut).
+type talkPass struct {
+	Start
+	src    TalkSource
+	server *evidence.Server
+
+	since int64 // ms; what was sent before is left out
+	floor int64 // second; what is older is not new
+	seen  map[string]bool
+	last  Seen  // what was delivered last
+	begin int64 // second; what is older is not looked for
+
+	limit int   // how many entries to ask for: the page size, or what the server gives at most
+	now   int64 // the server's clock when the last walk began, in ms
+
+	found Result
+}
+
+// slack is how many seconds more than needed are asked for on either side: a filter may
+// be off by one, and may leave out the second that it is given.
+const slack = 2
+
+// period is a stretch of seconds. An end that is 0 is open.
+type period struct{ from, to int64 }
+
+// query returns the bounds to ask for.
+func (w period) query() (from, to int64) {
+	if w.from > slack {
+		from = w.from - slack
+	}
+	if w.to > 0 {
+		to = w.to + slack
+	}
+	return from, to
+}
+
+// has reports whether a second lies in the period.
+func (w period) has(s int64) bool {
+	return (w.from == 0 || s >= w.from) && (w.to == 0 || s <= w.to)
+}
+
+// keeps reports whether a filter that is kept, give or take a second, lets an item pass.
+func (w period) keeps(it *Item) bool {
+	from, to := w.query()
+	if it.ID == "" || it.Time == 0 || it.Implausible {
+		return true // it tells nothing
+	}
+	s := second(it.Time)
+	return (from == 0 || s >= from-1) && (to == 0 || s <= to+1)
+}
+
+// Run implements Pass.
+func (p *talkPass) Run(ctx context.Context) (Result, error) {
+	err := p.run(ctx)
+	return p.found, err
+}
+
+func (p *talkPass) run(ctx context.Context) error {
+	if p.Latest && !p.Known {
+		return p.latest(ctx)
+	}
+	var w period
+	if p.Known {
+		w.from = p.From.floor(p.Lookback)
+		if p.last.ID != "" {
+			w.from = min(w.from, second(p.last.Time)) // which may be cut short
+		}
+	}
+	if !p.Start.Since.IsZero() {
+		w.from = max(w.from, second(p.since))
+	}
+	w.from = max(w.from, 0)
+	p.begin = w.from
+	l, whole, err := p.read(ctx, w)
+	if err != nil {
+		return err
+	}
+	if lies, err := p.filterLies(ctx, w, l); err != nil {
+		return err
+	} else if lies {
+		w = period{}
+		if l, whole, err = p.read(ctx, w); err != nil {
+			return err
+		}
+	}
+	if !whole {
+		return p.cut(ctx, w, l)
+	}
+	return p.deliver(ctx, w, l)
+}
+
+// filterLies looks at a talk without the filter if it lets nothing pass that was
+// delivered, though something of that lies in the period: it may have been deleted, or
+// the filter means another time than the messages show. Then something that was sent before
+// the first look is missing in that.
+func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool, error) {
+	if from, _ := w.query(); from == 0 || len(p.seen) == 0 || l.met {
+		return false, nil
+	}
+	page, _, err := p.ask(ctx, period{}, spot{1, p.limit})
+	for i := range page {
+		it := &page[i]
+		if s := second(it.Time); it.ID != "" && it.Time != 0 && !l.has(it.ID) && w.has(s) && s < second(p.now) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// latest finds the checkpoint of a talk that is to be read from now on. What lies within
+// the lookback is asked for, so that what shows up late is told from what was there.
+func (p *talkPass) latest(ctx context.Context) error {
+	begin := second(p.Now.Add(-p.Lookback).UnixMilli() - ahead)
+	l, whole, err := p.walk(ctx, period{from: max(begin, 1)})
+	if clock := second(p.now - p.Lookback.Milliseconds() - ahead); err == nil && whole && clock+ahead/tick < begin {
+		begin = clock // this machine's clock is ahead
+		l, whole, err = p.walk(ctx, period{from: max(begin, 1)})
+	}
+	if err != nil {
+		return err
+	}
+	if !whole {
+		// There is more than can be known one by one, so that this second, as the only
+		// one, may bring something once more.
+		begin = second(p.now)
+	}
+	var c Checkpoint
+	c.Advance(SeenOf(l.sorted(0)), p.Lookback, p.now)
+	c.From = max(c.From, begin*tick, 0)
+	p.found.Checkpoint, p.found.Set = c, true
+	return nil
+}
+
+// mayBeNew says of an item of a period that it may have to be delivered.
+func (p *talkPass) mayBeNew(w period, it *Item) bool {
+	if p.seen[it.ID] {
+		return false
+	}
+	return it.Time == 0 || it.Time >= p.since && w.has(second(it.Time)) && (second(it.Time) >= p.floor || p.cutShort(it))
+}
+
+// cutShort says that an item is of the second of what was delivered last, and that a
+// checkpoint could not keep all that was delivered of it.
+func (p *talkPass) cutShort(it *Item) bool {
+	return p.last.ID != "" && second(p.last.Time) == p.floor-1 && second(it.Time) == p.floor-1
+}
+
+// deliver emits what is new of a list and lies in a period, oldest first.
+func (p *talkPass) deliver(ctx context.Context, w period, l *talkList) error {
+	p.found.Odd += l.odd
+	sorted := l.sorted(max(p.From.Time, p.From.From))
+	return p.emit(ctx, slices.DeleteFunc(sorted, func(it Item) bool { return !w.has(second(it.Time)) }))
+}
+
+// emit emits those of some items that are new, which are sorted. Of the second in which
+// a checkpoint was cut short, that is what stands behind the item that was delivered last.
+func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
+	out := make([]Item, 0, len(sorted))
+	behind := false
+	for i := range sorted {
+		it := &sorted[i]
+		behind = behind || it.ID == p.last.ID
+		switch {
+		case p.seen[it.ID], it.Time < p.since:
+		case second(it.Time) >= p.floor, behind && p.cutShort(it):
+			out = append(out, *it)
+			if it.untimed {
+				p.seen[strings.Clone(it.ID)] = true // no period is sure to be its only one
+			}
+		}
+	}
+	return p.Emit(ctx, out, p.now)
+}
+
+// ask asks for a page.
+func (p *talkPass) ask(ctx context.Context, w period, at spot) (page []Item, more bool, err error) {
+	q := TalkQuery{Page: at.page, Limit: at.limit}
+	q.From, q.To = w.query()
+	var got TalkPage
+	err = p.Call(ctx, func(ctx context.Context) (err error) {
+		got, err = p.src.Messages(ctx, p.Chat, q)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	if p.now == 0 {
+		p.now = got.Now
+	}
+	p.found.Entries += len(got.Items)
+	if len(got.Items) >= p.PageSize {
+		p.server.Filled()
+	}
+	for i := range got.Items {
+		if it := &got.Items[i]; it.Implausible || it.Time > got.Now+ahead {
+			p.found.WrongTimes++
+		}
+	}
+	return got.Items, got.More, nil
+}
+
+// tooMany says that more is new than may be held, and why that can't be helped.
+func (p *talkPass) tooMany(why string) error {
+	return fmt.Errorf("more than %d messages of the talk are new, and %s: raise max_buffered_pages: %w", p.MaxKept, why, ErrTooManyKept)
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package component
+
+import (
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
+)
+
+// The fields that say how messages are read, of every input that reads them. They are a
+// public contract.
+const (
+	FieldPageSize         = "page_size"
+	FieldPollInterval     = "poll_interval"
+	FieldStartFrom        = "start_from"
+	FieldSince            = "since"
+	FieldLookback         = "lookback"
+	FieldParallelChats    = "parallel_chats"
+	FieldCheckpointLimit  = "checkpoint_limit"
+	FieldPreserveOrder    = "preserve_order"
+	FieldMaxBufferedPages = "max_buffered_pages"
+)
+
+// The values of [FieldStartFrom].
+const (
+	StartOldest = "oldest"
+	StartLatest = "latest"
+)
+
+// HistoryConfig is how messages are read. A component embeds it in its configuration.
+// Optional durations and times are zero where they are absent; PollSet tells a
+// poll_interval of 0 from none.
+type HistoryConfig struct {
+	PageSize         int
+	PollInterval     time.Duration
+	PollSet          bool
+	StartLatest      bool
+	Since            time.Time
+	Lookback         time.Duration
+	ParallelChats    int
+	CheckpointLimit  int
+	PreserveOrder    bool
+	MaxBufferedPages int
+
+	CallConfig
+	CheckpointConfig
+}
+
+// History reads those fields, with those of the calls and of the checkpoints. The API
+// gives at most maxPage messages in a page.
+func (r *FieldReader) History(input string, l Labels, maxPage int) HistoryConfig {
+	c := HistoryConfig{
+		PageSize:         Read(r, r.Conf.FieldInt, FieldPageSize),
+		Lookback:         r.Duration(FieldLookback, 0),
+		ParallelChats:    r.Positive(FieldParallelChats),
+		CheckpointLimit:  r.Positive(FieldCheckpointLimit),
+		PreserveOrder:    Read(r, r.Conf.FieldBool, FieldPreserveOrder),
+		MaxBufferedPages: r.Positive(FieldMaxBufferedPages),
+		CheckpointConfig: r.Checkpoint(input, l),
+	}
+	c.CallConfig = r.Call(l, c.ParallelChats)
+	r.Require(c.PageSize >= 1 && c.PageSize <= maxPage, "%s: want 1 to %d, the most the API gives in a page, got %d", FieldPageSize, maxPage, c.PageSize)
+
+	if r.Text(FieldPollInterval) != "" {
+		c.PollSet = true
+		c.PollInterval = r.Duration(FieldPollInterval, time.Millisecond)
+	}
+	switch start := r.Text(FieldStartFrom); start {
+	case StartOldest, "":
+	case StartLatest:
+		c.StartLatest = true
+	default:
+		r.Require(false, "%s: want %s or %s, got %q", FieldStartFrom, StartOldest, StartLatest, start)
+	}
+	if since := r.Text(FieldSince); since != "" {
+		c.Since = r.Time(FieldSince, since)
+	}
+	return c
+}
+
+// Reader returns the part of a reader's configuration that these fields say.
+func (c *HistoryConfig) Reader() reader.Config {
+	return reader.Config{
+		PageSize:           max(2, c.PageSize),
+		MaxBufferedPages:   c.MaxBufferedPages,
+		ParallelChats:      c.ParallelChats,
+		CheckpointLimit:    c.CheckpointLimit,
+		PreserveOrder:      c.PreserveOrder,
+		Poll:               c.PollInterval,
+		Latest:             c.StartLatest,
+		Since:              c.Since,
+		Lookback:           c.Lookback,
+		CheckpointInterval: c.CheckpointInterval,
+		FirstRetry:         c.Backoff.InitialInterval,
+		Retry:              c.Backoff.MaxInterval,
+	}
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talkhistory
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
+)
+
+const (
+	// mostNamed is how many talks may be named and not yet read, delivered and found
+	// complete, before the feed waits.
+	mostNamed = 65_536
+
+	// feedChat is what the feed is called among the talks, for Health.
+	feedChat = "the feed"
+
+	// old is how long after its announcement a message that is not listed is no matter
+	// of seconds any more: it is looked for oldLateFor instead of lateFor.
+	old        = time.Hour
+	oldLateFor = 7 * time.Second
+
+	// searchAt is at which reading after the first all of the talk is looked through: not
+	// at once, since most lists are late by a second or two. The last reading does it too.
+	searchAt = 2
+)
+
+// account has the talks read that the account's own feed names, and what was announced
+// looked for.
+type account struct {
+	in        *input
+	discovery feed.Discovery
+
+	failed int // times in a row that the feed could not be read; for run alone
+
+	acked   chan struct{} // holds one element when there may be something to save
+	settled chan struct{} // holds one element when pending has become 0
+	start   start         // set before the first talk is named
+
+	mu      sync.Mutex
+	stuck   bool // the feed's checkpoint can't be written
+	pending int  // talks that are named and not done
+	done    int  // talks that are
+	through bool // a listing is complete, and all that it named is done
+	listed  bool // a listing is complete
+}
+
+func newAccount(in *input) *account {
+	return &account{in: in, acked: make(chan struct{}, 1), settled: make(chan struct{}, 1)}
+}
+
+// run reads the feed until it is stopped, or once.
+func (a *account) run(ctx context.Context) {
+	defer a.in.reader.AllAdded()
+	if a.begin(ctx) != nil {
+		return
+	}
+	a.in.running.Go(func() { a.save(ctx) })
+	a.in.running.Go(func() { a.tellProgress(ctx) })
+	for {
+		b, err := a.next(ctx)
+		if err != nil {
+			return
+		}
+		for i := range b.Talks {
+			if a.in.reader.Room(ctx) != nil {
+				return
+			}
+			a.read(&b.Talks[i], func() {
+				b.Ack(i)
+				signal(a.acked)
+			})
+		}
+		b.Talks = nil
+		if b.Done {
+			a.count(0, 0, true)
+		}
+		signal(a.acked) // the feed moves also over what concerns no talk
+		switch {
+		case !b.Done:
+		case !a.in.conf.PollSet:
+			a.wait(ctx)
+			return
+		default:
+			if a.in.sleep(ctx, a.in.conf.PollInterval) != nil {
+				return
+			}
+		}
+	}
+}
+
+// begin makes what names the talks.
+func (a *account) begin(ctx context.Context) error {
+	in := a.in
+	if in.conf.StartLatest {
+		if err := a.untilAnswered(ctx, func() (err error) {
+			a.start, err = in.findStart(ctx)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	a.discovery = in.newDiscovery(in.conf.Since, a.start)
+	return nil
+}
+
+// close writes how far the feed was acknowledged.
+func (a *account) close(ctx context.Context) error {
+	if a.discovery == nil {
+		return nil
+	}
+	return a.discovery.Save(ctx)
+}
+
+// next asks the feed until it answers. An error says that everything is stopped.
+func (a *account) next(ctx context.Context) (b *feed.Batch, err error) {
+	if err := a.turn(ctx); err != nil {
+		return nil, err
+	}
+	err = a.untilAnswered(ctx, func() error {
+		b, err = a.discovery.Next(ctx)
+		return err
+	})
+	return b, err
+}
+
+// untilAnswered makes a call of the feed until it succeeds. An error says that everything
+// is stopped.
+func (a *account) untilAnswered(ctx context.Context, call func() error) error {
+	for {
+		err := call()
+		if err == nil {
+			a.failed = 0
+			if !a.in.source.isRefused() {
+				a.in.health.Answer(feedChat)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		wait := a.in.backoff(a.failed)
+		a.failed++
+		var store *feed.StoreError
+		switch {
+		case errors.As(err, &store):
+			a.in.report.feedStoreFailed(err, wait)
+		case refusesAll(err):
+			a.in.health.GoDown(err)
+		default:
+			if apicall.Retryable(err) {
+				a.in.health.Fail(feedChat, err)
+			}
+			a.in.report.feedFailed(err, wait)
+		}
+		if err := a.in.sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// turn waits while too many talks are named, or the feed's checkpoint can't be written.
+func (a *account) turn(ctx context.Context) error {
+	for a.isStuck() || a.discovery.Unacked() >= mostNamed {
+		if err := a.in.sleep(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// read has a talk read. done is called when it was read to its end, delivered, saved, and
+// nothing of what was announced is awaited any more.
+func (a *account) read(t *feed.Talk, done func()) {
+	r := &reading{account: a, talk: t.ID, done: done, late: make([]announcement, len(t.Announced))}
+	for i, m := range t.Announced {
+		r.late[i] = announcement{message: m.ID, at: m.At}
+	}
+	known := facts{origin: t.Origin, contactID: t.ContactID, entityID: t.EntityID, entityType: t.EntityType}
+	a.in.named.hold(t.ID, known, r.late, a.since(t.ID))
+	a.count(1, 0, false)
+	a.in.reader.Add(t.ID, r.ended)
+}
+
+// reading is a talk that the feed has named and that is not done.
+type reading struct {
+	account *account
+	talk    string
+	done    func()
+
+	late  []announcement // announced, and not known to have come out
+	since time.Time      // that something is late
+	tries int
+}
+
+// ended is called when the talk was read to its end, delivered and saved, or everything
+// is stopped.
+func (r *reading) ended(err error) {
+	in := r.account.in
+	if err == nil {
+		r.late = in.named.late(r.talk, r.late)
+	}
+	if err == nil && len(r.late) > 0 {
+		if r.tries == 0 {
+			r.since = time.Now()
+		}
+		patience := r.patience()
+		if left := patience - time.Since(r.since); left > 0 {
+			wait := min(time.Second<<min(r.tries, 5), left)
+			r.tries++
+			if r.tries == searchAt && patience == lateFor || wait == left {
+				in.named.search(r.talk)
+			}
+			time.AfterFunc(wait, func() { in.reader.Add(r.talk, r.ended) })
+			return
+		}
+		if missing := in.named.giveUp(r.talk, r.late); len(missing) > 0 {
+			in.report.isMissing(r.talk, missing)
+		}
+	}
+	in.named.release(r.talk)
+	if err == nil {
+		r.done()
+	}
+	r.account.count(-1, 1, false)
+}
+
+// patience is how long the talk is read again for what is late.
+func (r *reading) patience() time.Duration {
+	now := r.account.in.source.serverNow()
+	for _, m := range r.late {
+		if now.Sub(time.Unix(m.at, 0)) < old {
+			return lateFor
+		}
+	}
+	return oldLateFor
+}
+
+// count notes that talks are pending or done, or that a listing is complete.
+func (a *account) count(pending, done int, listed bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pending += pending
+	a.done += done
+	a.listed = a.listed || listed
+	if a.pending == 0 {
+		a.through = a.through || a.listed
+		signal(a.settled)
+	}
+}
+
+// tellProgress says now and then how far the first reading of the account is.
+func (a *account) tellProgress(ctx context.Context) {
+	requests := int64(0)
+	for a.in.sleep(ctx, component.ProgressEvery) == nil {
+		a.mu.Lock()
+		done, pending, listed, through := a.done, a.pending, a.listed, a.through
+		a.mu.Unlock()
+		if through {
+			return
+		}
+		more := ", and the feed has more"
+		if listed {
+			more = ""
+		}
+		total := a.in.metrics.Sent()
+		a.in.log.Infof("%s read, %d more named%s; %d messages, %.1f requests/s", component.Plural(done, "talk", "talks"), pending, more,
+			a.in.reader.Stats().Messages, float64(total-requests)/component.ProgressEvery.Seconds())
+		requests = total
+	}
+}
+
+// wait returns when all that was named is done.
+func (a *account) wait(ctx context.Context) {
+	for a.isPending() && ctx.Err() == nil {
+		select {
+		case <-a.settled:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (a *account) isPending() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pending > 0
+}
+
+// save writes how far the feed was acknowledged, at most once in a checkpoint_interval.
+// While that fails the feed waits: what can't be remembered would be repeated after a
+// crash.
+func (a *account) save(ctx context.Context) {
+	failures := 0
+	for {
+		if failures == 0 {
+			select {
+			case <-a.acked:
+			case <-ctx.Done():
+				return
+			}
+		}
+		wait := a.in.conf.CheckpointInterval
+		err := a.discovery.Save(ctx)
+		if err != nil && ctx.Err() == nil {
+			wait = a.in.backoff(failures)
+			failures++
+			a.in.report.feedStoreFailed(err, wait)
+		} else {
+			failures = 0
+		}
+		a.setStuck(failures > 0)
+		if a.in.sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+func (a *account) setStuck(stuck bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stuck = stuck
+}
+
+func (a *account) isStuck() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stuck
+}
+
+// signal leaves a signal, which is kept if nobody waits for it yet.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

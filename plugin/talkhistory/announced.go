@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talkhistory
+
+import (
+	"sync"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+)
+
+// lateFor is how long a list may lag behind the feed: what was announced and does not
+// come out for longer is missing.
+const lateFor = 2 * time.Minute
+
+// named is what the input knows of the talks that are being read: the facts of each, and
+// which messages were announced and have not come out. It is safe for concurrent use.
+//
+// A talk is in it from the moment that it is named until whatever named it was told that
+// it is done, so it has no more talks than the reader.
+type named struct {
+	mu    sync.Mutex
+	talks map[string]*namedTalk
+}
+
+type namedTalk struct {
+	facts   facts
+	holders int
+	awaited map[string]wait // announced and not come out
+	search  bool            // the next pass looks through all of the talk for them
+}
+
+// wait is for one message.
+type wait struct {
+	at   int64 // of the announcement, in Unix seconds
+	late bool  // the talk was read without it
+}
+
+func newNamed() *named { return &named{talks: map[string]*namedTalk{}} }
+
+// hold notes that a talk is to be read, with what is known of it and what was announced;
+// before since nothing is awaited. Each hold is undone by a release.
+func (n *named) hold(talk string, known facts, announced []announcement, since time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if t == nil {
+		t = &namedTalk{}
+		n.talks[talk] = t
+	}
+	t.holders++
+	t.facts = known.orElse(t.facts)
+	for _, a := range announced {
+		if time.Unix(a.at, 0).Before(since) {
+			continue
+		}
+		if t.awaited == nil {
+			t.awaited = map[string]wait{}
+		}
+		if _, is := t.awaited[a.message]; !is {
+			t.awaited[a.message] = wait{at: a.at}
+		}
+	}
+}
+
+// announcement is a message that the feed has named.
+type announcement struct {
+	message string
+	at      int64 // Unix seconds; 0: the feed does not say
+}
+
+// orElse fills what is not known.
+func (f facts) orElse(o facts) facts {
+	for _, p := range []struct{ to, from *string }{
+		{&f.origin, &o.origin}, {&f.contactID, &o.contactID}, {&f.entityID, &o.entityID}, {&f.entityType, &o.entityType},
+	} {
+		if *p.to == "" {
+			*p.to = *p.from
+		}
+	}
+	return f
+}
+
+// release undoes a hold.
+func (n *named) release(talk string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t := n.talks[talk]; t != nil {
+		if t.holders--; t.holders <= 0 {
+			delete(n.talks, talk)
+		}
+	}
+}
+
+// facts returns what is known of a talk.
+func (n *named) facts(talk string) facts {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t := n.talks[talk]; t != nil {
+		return t.facts
+	}
+	return facts{}
+}
+
+// begins is called when a pass over a talk begins, with the checkpoint that it goes on
+// from: what that covers has come out. What is late already is no matter of the checkpoint
+// any more, which moves on without it.
+func (n *named) begins(talk string, known bool, from *chat.Checkpoint) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if !known || t == nil || len(t.awaited) == 0 {
+		return
+	}
+	for _, s := range from.Seen {
+		delete(t.awaited, s.ID)
+	}
+	for id, w := range t.awaited {
+		if !w.late && w.at*1000 < from.From {
+			delete(t.awaited, id)
+		}
+	}
+}
+
+// met is called with what came out of a talk.
+func (n *named) met(talk string, items []chat.Item) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if t == nil || len(t.awaited) == 0 {
+		return
+	}
+	for i := range items {
+		delete(t.awaited, items[i].ID)
+	}
+}
+
+// search has the next pass over a talk look through all of it for what is awaited.
+func (n *named) search(talk string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t := n.talks[talk]; t != nil {
+		t.search = true
+	}
+}
+
+// wanted returns what a pass has to look through all of a talk for: mostly nothing.
+func (n *named) wanted(talk string) map[string]bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if t == nil || !t.search {
+		return nil
+	}
+	t.search = false
+	wanted := make(map[string]bool, len(t.awaited))
+	for id := range t.awaited {
+		wanted[id] = true
+	}
+	return wanted
+}
+
+// late returns which of some announced messages have not come out, now that the talk was
+// read.
+func (n *named) late(talk string, announced []announcement) (late []announcement) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if t == nil {
+		return nil
+	}
+	for _, a := range announced {
+		if w, is := t.awaited[a.message]; is {
+			w.late = true
+			t.awaited[a.message] = w
+			late = append(late, a)
+		}
+	}
+	return late
+}
+
+// giveUp stops to await messages. It returns those that were still awaited, so that of
+// several who await one it is missing for one of them only.
+func (n *named) giveUp(talk string, late []announcement) (missing []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.talks[talk]
+	if t == nil {
+		return nil
+	}
+	for _, a := range late {
+		if _, is := t.awaited[a.message]; is {
+			delete(t.awaited, a.message)
+			missing = append(missing, a.message)
+		}
+	}
+	return missing
+}

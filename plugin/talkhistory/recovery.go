@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talkhistory
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+)
+
+// recovery is a pass that also looks for what was announced where the pass itself does
+// not look any more: a message that was imported with an old time stands far behind the
+// checkpoint. It comes out late, like every message that came late.
+type recovery struct {
+	chat.Pass
+	start  chat.Start
+	source chat.TalkSource
+	named  *named
+	since  int64 // Unix ms; what is older is left out
+}
+
+// Run implements chat.Pass.
+func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
+	result, err := r.Pass.Run(ctx)
+	if err != nil {
+		return result, err
+	}
+	wanted := r.named.wanted(r.start.Chat)
+	if len(wanted) == 0 {
+		return result, nil
+	}
+	found, now, err := r.search(ctx, wanted)
+	if err != nil || len(found) == 0 {
+		return result, err
+	}
+	slices.SortStableFunc(found, func(a, b chat.Item) int { return cmp.Compare(a.Time, b.Time) })
+	// What the result has is from before these.
+	result.Checkpoint, result.Set = chat.Checkpoint{}, false
+	return result, r.start.Emit(ctx, found, now)
+}
+
+// search goes through the whole talk until it has met all that is wanted. Pages that
+// shift meanwhile can hide something from it: then it is looked for again.
+func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []chat.Item, now int64, err error) {
+	for page := 1; len(wanted) > 0; page++ {
+		var got chat.TalkPage
+		err := r.start.Call(ctx, func(ctx context.Context) (err error) {
+			got, err = r.source.Messages(ctx, r.start.Chat, chat.TalkQuery{Page: page, Limit: r.start.PageSize})
+			return err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		now = got.Now
+		for _, it := range got.Items {
+			if !wanted[it.ID] {
+				continue
+			}
+			delete(wanted, it.ID)
+			if it.Time != 0 && it.Time < r.since {
+				r.named.met(r.start.Chat, []chat.Item{it}) // nobody wants it
+				continue
+			}
+			found = append(found, it)
+		}
+		if len(got.Items) == 0 || !got.More && len(got.Items) < r.start.PageSize {
+			break
+		}
+	}
+	return found, now, nil
+}

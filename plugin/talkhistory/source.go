@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package talkhistory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+)
+
+// source gives the passes the pages of talks.
+type source struct {
+	client *crm.Client
+	once   *crm.Client // makes one attempt a call
+	health *component.Health
+
+	mu       sync.Mutex
+	refused  error               // why no talk may be read; nil: some may, as far as is known
+	rejected map[string]struct{} // talks in a row that were answered with another 4xx
+	ahead    time.Duration       // of the server's clock to this machine's
+}
+
+// rejectedInARow is how many talks in a row have to be answered with a 4xx of their own
+// until that means all of them.
+const rejectedInARow = 64
+
+func newSource(client, once *crm.Client, h *component.Health) *source {
+	return &source{client: client, once: once, health: h, rejected: map[string]struct{}{}}
+}
+
+// Messages implements chat.TalkSource. A talk that does not exist has no messages.
+func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (chat.TalkPage, error) {
+	client := s.client
+	if s.health.IsDown() {
+		client = s.once // the next attempt is better made for another talk
+	}
+	page, err := client.TalkMessages(ctx, talk, crm.MessageQuery{Page: q.Page, Limit: q.Limit, From: q.From, To: q.To})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return chat.TalkPage{}, err
+	case isNotFound(err):
+		page = crm.MessagePage{}
+	case err != nil:
+		return chat.TalkPage{}, s.failed(talk, err)
+	}
+	s.mu.Lock()
+	s.refused = nil
+	clear(s.rejected)
+	if !page.Date.IsZero() {
+		s.ahead = time.Until(page.Date)
+	}
+	s.mu.Unlock()
+	s.health.Answer(talk)
+
+	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), More: page.Next.Is, Now: serverTime(page.Date)}
+	for i := range page.Messages {
+		m := &page.Messages[i]
+		sent, implausible := sentAt(m)
+		out.Items[i] = chat.Item{ID: identity(m), Time: sent, Implausible: implausible, Value: m}
+	}
+	return out, nil
+}
+
+// serverTime returns the server's clock in Unix milliseconds. A clock that is behind
+// costs a few ids in a checkpoint, one that is ahead could cost messages.
+func serverTime(date time.Time) int64 {
+	now := time.Now()
+	// It counts whole seconds (RFC 9110, 5.6.7), and this one is not over.
+	if date = date.Add(time.Second - time.Millisecond); !date.Before(time.Unix(1, 0)) && date.Before(now) {
+		now = date
+	}
+	return now.UnixMilli()
+}
+
+// serverNow returns the server's clock of now, to a second or so.
+func (s *source) serverNow() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.ahead)
+}
+
+// isNotFound says that a talk does not exist.
+func isNotFound(err error) bool {
+	refused, ok := errors.AsType[*crm.RefusedError](err)
+	return ok && refused.Reason == crm.RefusedNotFound && !refused.Everything()
+}
+
+// refusesAll says that a refusal concerns every talk.
+func refusesAll(err error) bool {
+	refused, ok := errors.AsType[*crm.RefusedError](err)
+	return ok && refused.Everything()
+}
+
+// failed decides whom a failure concerns: this talk, or all of them.
+func (s *source) failed(talk string, err error) error {
+	refused, is := errors.AsType[*crm.RefusedError](err)
+	switch {
+	case is && refused.Reason == crm.RefusedBlocked:
+		s.health.Block(talk, err)
+	case is && refused.Everything():
+		s.refuse(err)
+		s.health.GoDown(err)
+	case is:
+		s.mu.Lock()
+		s.rejected[talk] = struct{}{}
+		all := len(s.rejected) >= rejectedInARow
+		s.mu.Unlock()
+		if all {
+			s.health.MarkDown(err)
+			s.health.Rest()
+		}
+	case apicall.Retryable(err):
+		s.health.Fail(talk, err)
+	}
+	return err
+}
+
+// refuse notes why no talk may be read, until one is.
+func (s *source) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = err
+}
+
+// isRefused says that no talk may be read, so that an answer to another call does not
+// mean that the API answers.
+func (s *source) isRefused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused != nil
+}
+
+// transient tells whether a call that failed may succeed later although nobody has
+// changed anything.
+func transient(err error) bool { return apicall.Retryable(err) || refusesAll(err) }
+
+// identity returns what a message is known by: its id, or a hash of its bytes
+// where the API gave none. Only an object can be a message.
+func identity(m *crm.Message) string {
+	switch {
+	case !m.Object:
+		return ""
+	case m.ID != "":
+		return m.ID
+	}
+	sum := sha256.Sum256(m.Raw)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// sentAt returns when a message was sent, in Unix milliseconds; 0 if the API did
+// not say. implausible says that what it did say can't be meant as it stands. The
+// seconds count where the milliseconds contradict them, since the API filters by them.
+func sentAt(m *crm.Message) (ms int64, implausible bool) {
+	switch {
+	case m.CreatedAt < 0 || m.MsecCreatedAt < 0:
+		return max(m.CreatedAt, -1<<50/1000) * 1000, true
+	case m.CreatedAt == m.MsecCreatedAt/1000:
+		return m.MsecCreatedAt, false
+	default:
+		return m.CreatedAt * 1000, m.MsecCreatedAt != 0
+	}
+}
