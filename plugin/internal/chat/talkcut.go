@@ -81,7 +81,7 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 		if err := p.deliver(ctx, part, l); err != nil {
 			return err
 		}
-		if part.to == w.to {
+		if part.to == w.to || l.left {
 			return nil
 		}
 		width := part.to - part.from + 1

@@ -44,6 +44,7 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	// What the second reading alone has may have arrived after something that it passed
 	// before that came, and would then be emitted first. But nothing that is missing in
 	// both is older than what the first one has.
+	past := w.to != 0 && w.to < second(p.now) // all that arrives there is late
 	again, whole, err := p.walk(ctx, w)
 	if err != nil || !whole {
 		return again, whole, err
@@ -57,9 +58,13 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	}
 	for i := range again.items {
 		it := &again.items[i]
-		if !l.has(it.ID) && second(it.Time) <= newest {
+		switch {
+		case l.has(it.ID):
+		case past || second(it.Time) <= newest:
 			l.index[it.ID] = len(l.items)
 			l.items = append(l.items, *it)
+		default:
+			l.left = true
 		}
 	}
 	l.met = l.met || again.met
