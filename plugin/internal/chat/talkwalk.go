@@ -273,6 +273,13 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			return talkEnd{}, err
 		}
 		if !sameIDs(again, page) {
+			if i, _ := l.shared(again); i < 0 {
+				// The talk has moved so far that this is no place to go on from.
+				again, moreAgain, at, err = p.search(ctx, w, l, at.start())
+				if err != nil {
+					return talkEnd{}, err
+				}
+			}
 			return talkEnd{next: again, at: at, more: moreAgain}, nil
 		}
 		if fresh == 0 {
