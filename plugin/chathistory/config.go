@@ -54,10 +54,10 @@ func readConfig(r *component.FieldReader, l component.Labels) *config {
 		baseURL:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldBaseURL)),
 		scopeID:       strings.TrimSpace(component.Read(r, conf.FieldString, fieldScopeID)),
 		channelSecret: r.Secret(fieldChannelSecret),
+		readAhead:     r.Positive(fieldReadAhead),
 	}
-	c.readAhead = r.Positive(fieldReadAhead)
-	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
 	c.HistoryConfig = r.History(inputName, l, amojo.MaxLimit, c.readAhead)
+	r.Require(c.readAhead <= mostReadAhead, "%s: want 1 to %d, got %d", fieldReadAhead, mostReadAhead, c.readAhead)
 	c.readChats(r)
 	c.checkClient(r)
 	return c

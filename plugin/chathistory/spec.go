@@ -19,9 +19,9 @@ const (
 	fieldChannelSecret = "channel_secret"
 	fieldChats         = "chats"
 	fieldChatsFile     = "chats_file"
-	fieldReadAhead     = "read_ahead"
 	fieldChatsInput    = "chats_input"
 	fieldChatID        = "chat_id"
+	fieldReadAhead     = "read_ahead"
 )
 
 func spec() *service.ConfigSpec {

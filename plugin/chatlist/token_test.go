@@ -23,7 +23,7 @@ func TestTokenFile_IsReadAgain(t *testing.T) {
 		k.SetTalk(talk(1))
 		path := filepath.Join(t.TempDir(), "token")
 		require.NoError(t, os.WriteFile(path, []byte("old-t0ken\n"), 0o600))
-		conf := pipetest.Fields(k.Account(pipetest.Fields{"source": source, "access_token_file": path, "poll_interval": "1ms"})).Without("access_token")
+		conf := k.Account(pipetest.Fields{"source": source, "access_token_file": path, "poll_interval": "1ms"}).Without("access_token")
 		s := k.Run(t, pipetest.Fields{"kommo_chats": conf}, pipetest.Options{})
 		s.Until("it is refused", func() bool { return s.Logs.Has(8, "access_token has expired, was revoked") })
 		require.NoError(t, os.WriteFile(path, []byte(pipetest.AccessToken), 0o600))

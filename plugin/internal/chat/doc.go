@@ -135,8 +135,8 @@
 // Where nothing of what was delivered is shown, a look without the filter tells whether it was
 // deleted, or the filter means another time.
 //
-// Not promised: with nothing known of the server yet, that a message is met which moves up
-// behind hidden ones while a short page is looked behind; order and completeness at a server that lists in another order with each
+// Not promised: with nothing known yet of a server that limits or hides, that all is met in a
+// talk that shrinks just while its first short page is looked behind; order and completeness at a server that lists in another order with each
 // request, or hides as many entries in a row as a page has; that a message which shows no time
 // never comes again, in a list without an order; and a message with a time before the
 // lookback, which the filter leaves out.

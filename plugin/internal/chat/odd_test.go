@@ -208,6 +208,31 @@ func TestPass_Burst(t *testing.T) {
 	}
 }
 
+// However far a pass reads ahead, no more pages are dropped than are used, though bursts
+// come one after the other.
+func TestPass_ManyBurstsWhileReadingAhead(t *testing.T) {
+	requests := func(ahead int) int {
+		m := chattest.NewModel()
+		m.Fill("a", 20_000, 700)
+		before := m.IDs("a")
+		bursts := 0
+		m.Before = func(string) {
+			if m.Requests > 30 && m.Requests%20 == 0 && bursts < 20 {
+				bursts++
+				m.Fill("a", 500, 700)
+			}
+		}
+		got, _, err := run(m, 50, 10, func(s *chat.Start) { s.ReadAhead = ahead })
+		require.NoError(t, err)
+		require.Equal(t, before, got[:len(before)])
+		return m.Requests
+	}
+	alone := requests(1)
+	for _, ahead := range []int{2, 10, 100, 1000} {
+		require.LessOrEqual(t, requests(ahead), 2*alone, "%d alone, read ahead %d", alone, ahead)
+	}
+}
+
 // More messages of one second arrive between two requests than a page holds:
 // neither anything known is in sight nor do the times tell where it went.
 func TestPass_FloodWithinOneSecond(t *testing.T) {

@@ -122,7 +122,7 @@ func TestTalk_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
 			return nil
 		}
 		server := &evidence.Server{}
-		if limits == "hides" {
+		if limits != "" {
 			server.Continued(2) // the first time it can't be told from a talk that shrinks
 		}
 		var j journal
@@ -156,8 +156,9 @@ func TestTalk_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
 	})
 }
 
-// A server that hides entries is found out by the first talk that is longer than a page.
-func TestTalk_HiddenEntries(t *testing.T) {
+// A server with a lower limit, or that hides entries, is found out by the first talk that is
+// longer than a page.
+func TestTalk_ShortPagesOfAnUnknownServer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := chattest.DrawTalk(t)
 		size := rapid.IntRange(2, 12).Draw(t, "page size")
@@ -165,6 +166,10 @@ func TestTalk_HiddenEntries(t *testing.T) {
 		hidden := map[string]bool{}
 		for i := range m.Items {
 			hidden[m.Items[i].ID] = rapid.IntRange(0, 3).Draw(t, "hidden") == 0
+		}
+		if rapid.Bool().Draw(t, "caps") {
+			clear(hidden)
+			m.Cap, m.CapShifts = rapid.IntRange(2, max(2, size)).Draw(t, "cap"), rapid.Bool().Draw(t, "shifts")
 		}
 		m.Hides = func(it chat.Item) bool { return hidden[it.ID] }
 		got, _, err := talk(&evidence.Server{}, m, size, 1000, nil)

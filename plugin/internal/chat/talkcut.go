@@ -5,6 +5,7 @@ package chat
 import (
 	"context"
 	"slices"
+	"strings"
 )
 
 const (
@@ -81,11 +82,21 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 		if err := p.deliver(ctx, part, l); err != nil {
 			return err
 		}
-		if part.to == w.to {
+		if part.to == w.to || l.left {
 			return nil
 		}
 		width := part.to - part.from + 1
-		switch part.from = part.to + 1; {
+		next := part.to + 1
+		if now := second(p.now); part.from < now && now < next {
+			// More of this part may have come since.
+			next = now
+			for i := range l.items {
+				if it := &l.items[i]; second(it.Time) >= now {
+					p.seen[strings.Clone(it.ID)] = true
+				}
+			}
+		}
+		switch part.from = next; {
 		case len(l.items) == 0 && full > part.from:
 			part.to = part.from + (full-part.from)/2 // it is all behind
 			continue

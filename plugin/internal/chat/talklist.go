@@ -18,6 +18,7 @@ type talkList struct {
 	odd     int
 	outside bool // something is not of the period that was asked for
 	blind   bool // two pages were joined by their positions alone
+	left    bool // something that came meanwhile is left to the next pass, and all that is newer
 
 	// How often the times go from one item to the next, by whole seconds.
 	up, down int

@@ -44,6 +44,7 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	// What the second reading alone has may have arrived after something that it passed
 	// before that came, and would then be emitted first. But nothing that is missing in
 	// both is older than what the first one has.
+	past := w.to != 0 && w.to < second(p.now) // all that arrives there is late
 	again, whole, err := p.walk(ctx, w)
 	if err != nil || !whole {
 		return again, whole, err
@@ -57,9 +58,13 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	}
 	for i := range again.items {
 		it := &again.items[i]
-		if !l.has(it.ID) && second(it.Time) <= newest {
+		switch {
+		case l.has(it.ID):
+		case past || second(it.Time) <= newest:
 			l.index[it.ID] = len(l.items)
 			l.items = append(l.items, *it)
+		default:
+			l.left = true
 		}
 	}
 	l.met = l.met || again.met
@@ -268,6 +273,13 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			return talkEnd{}, err
 		}
 		if !sameIDs(again, page) {
+			if i, _ := l.shared(again); i < 0 {
+				// The talk has moved so far that this is no place to go on from.
+				again, moreAgain, at, err = p.search(ctx, w, l, at.start())
+				if err != nil {
+					return talkEnd{}, err
+				}
+			}
 			return talkEnd{next: again, at: at, more: moreAgain}, nil
 		}
 		if fresh == 0 {

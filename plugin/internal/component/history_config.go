@@ -48,9 +48,8 @@ type HistoryConfig struct {
 }
 
 // History reads those fields, with those of the calls and of the checkpoints. The API
-// gives at most maxPage messages in a page, and ahead of them are asked for at once for a
-// chat.
-func (r *FieldReader) History(input string, l Labels, maxPage, ahead int) HistoryConfig {
+// gives at most maxPage messages in a page, and so many calls of a chat may be made at once.
+func (r *FieldReader) History(input string, l Labels, maxPage, calls int) HistoryConfig {
 	c := HistoryConfig{
 		PageSize:         Read(r, r.Conf.FieldInt, FieldPageSize),
 		Lookback:         r.Duration(FieldLookback, 0),
@@ -60,7 +59,7 @@ func (r *FieldReader) History(input string, l Labels, maxPage, ahead int) Histor
 		MaxBufferedPages: r.Positive(FieldMaxBufferedPages),
 		CheckpointConfig: r.Checkpoint(input, l),
 	}
-	c.CallConfig = r.Call(l, c.ParallelChats*ahead)
+	c.CallConfig = r.Call(l, c.ParallelChats*calls)
 	r.Require(c.PageSize >= 1 && c.PageSize <= maxPage, "%s: want 1 to %d, the most the API gives in a page, got %d", FieldPageSize, maxPage, c.PageSize)
 
 	if r.Text(FieldPollInterval) != "" {

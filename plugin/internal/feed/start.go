@@ -76,11 +76,11 @@ func (s *start) load(ctx context.Context) error {
 	if b == nil {
 		return nil
 	}
-	j, err := decodeStart(b)
+	j, torn := decodeStart(b)
 	switch {
-	case err != nil && s.conf.Hooks.Corrupt != nil:
-		s.conf.Hooks.Corrupt(s.value.name, err)
-	case err != nil:
+	case torn != nil && s.conf.Hooks.Corrupt != nil:
+		s.conf.Hooks.Corrupt(s.value.name, torn)
+	case torn != nil:
 	case !slices.Equal(j.Origins, s.origins) || j.Since > s.since:
 		if s.conf.Hooks.Restarted != nil {
 			s.conf.Hooks.Restarted(s.value.name)

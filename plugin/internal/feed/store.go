@@ -47,10 +47,13 @@ func (v *value) lost(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	b, err := v.store.Load(ctx, v.name)
-	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
+	switch {
+	case errors.Is(err, checkpoint.ErrNone):
+		return true, nil
+	case err != nil:
 		return false, &StoreError{Err: err}
 	}
-	return err != nil || sha256.Sum256(b) != v.sum, nil
+	return sha256.Sum256(b) != v.sum, nil
 }
 
 func (v *value) save(ctx context.Context, b []byte) error {
