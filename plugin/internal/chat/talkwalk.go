@@ -288,7 +288,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
 		}
-		if n := look.limit; n > 1 && n < at.limit && fresh == n {
+		if n := look.limit; n > 1 && n < at.limit && len(below) == n {
 			p.limit = n
 		}
 		if i, _ := l.shared(below); i < 0 {
