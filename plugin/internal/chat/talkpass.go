@@ -107,7 +107,7 @@ func (p *talkPass) run(ctx context.Context) error {
 			w.from = min(w.from, second(p.last.Time))
 		}
 	}
-	if !p.Start.Since.IsZero() {
+	if !p.Since.IsZero() {
 		w.from = max(w.from, second(p.since))
 	}
 	w.from = max(w.from, 0)

@@ -46,12 +46,12 @@ type TalkPage struct {
 // can't be cut into parts by time.
 var ErrTooManyKept = errors.New("more messages have to be held than max_buffered_pages allows")
 
-// errNumbers is [ErrNoProgress] of a talk.
-type errNumbers struct{}
+// numbersError is [ErrNoProgress] of a talk.
+type numbersError struct{}
 
-func (errNumbers) Error() string {
+func (numbersError) Error() string {
 	return "page after page brought nothing new, and no end: check that what answers at api_url honours page and limit, " +
 		"or allow more requests_per_second if this talk changes that fast"
 }
 
-func (errNumbers) Is(target error) bool { return target == ErrNoProgress }
+func (numbersError) Is(target error) bool { return target == ErrNoProgress }

@@ -82,7 +82,7 @@ func (p *talkPass) walk(ctx context.Context, w period) (*talkList, bool, error) 
 		}
 		p.OnRealigned()
 	}
-	return nil, false, fmt.Errorf("reading a talk %d times: %w", mostLost, errNumbers{})
+	return nil, false, fmt.Errorf("reading a talk %d times: %w", mostLost, numbersError{})
 }
 
 // walkOnce is one try of walk. Each page overlaps what was read before. As long as the
@@ -109,7 +109,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 			idle = 0
 		}
 		if idle >= stuckAfter {
-			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, errNumbers{})
+			return nil, false, fmt.Errorf("%d requests in a row: %w", idle, numbersError{})
 		}
 		if len(page) < at.limit {
 			e, err := p.talkEnd(ctx, w, l, page, at, more)
