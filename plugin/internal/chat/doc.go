@@ -83,12 +83,12 @@
 // A short page is not taken for the chat's end. Servers may hide entries after
 // they have applied the limit, or have a limit of their own, so it is looked
 // behind (end, in walk.go): at what follows all that was asked for, or, as long as no
-// page was full, right behind it. Once nothing was found 32 times that is believed of
-// a chat's first page, but for one in 64. If something was found, and the short page
-// still ends above it when it is asked for again, short pages mislead at this server: from then on all are looked behind,
-// and the reader is told, so that the chats whose ends were believed are read again
-// from their beginning. Until then no look is taken in a chat that shows nothing at
-// all, nor at the first look of Start.Latest.
+// page was full, right behind it. Once nothing was found 32 times that is believed,
+// but for one in 64. If something was found, and the short page still ends above it
+// when it is asked for again, short pages mislead at this server: from then on all are
+// looked behind, and the reader is told, so that the chats whose ends were believed are
+// read again from their beginning. Until then no look is taken in a chat that shows
+// nothing at all, nor at the first look of Start.Latest.
 //
 // A pass is lost when nothing of what it read before is left where it goes on. The
 // walk then begins anew, having emitted nothing. The climb looks for its start

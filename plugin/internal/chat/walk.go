@@ -363,7 +363,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		p.server.Ended()
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
-	case at == 0 && p.server.Believed():
+	case p.server.Believed():
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}
