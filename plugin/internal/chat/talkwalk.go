@@ -181,6 +181,19 @@ func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []
 	if len(page) < at.limit {
 		end = at.end()
 	}
+	if sameIDs(again, page) && where.start() > end {
+		// What was read reaches less far behind it than it seemed.
+		where = spot{at.page + 1, at.limit}
+		if next, more, err = p.ask(ctx, w, where); err != nil {
+			return nil, false, where, err
+		}
+		if i, _ := l.shared(next); i >= 0 {
+			return next, more, where, nil
+		}
+		if again, more2, err = p.ask(ctx, w, at); err != nil {
+			return nil, false, where, err
+		}
+	}
 	if sameIDs(again, page) && where.start() <= end {
 		l.blind = true
 		return next, more, where, nil
