@@ -411,7 +411,7 @@ func TestPreserveOrder_FalseCheckpointsOnlyWithoutAGap(t *testing.T) {
 	again := k.Start(t, conf, pipetest.Options{Cache: c})
 	again.Ended()
 	assert.Len(t, again.Out.Delivered(), 100-before, "everything from the gap on")
-	assert.Equal(t, held[0], again.Out.Delivered()[0])
+	assert.Contains(t, again.Out.Delivered(), held[0])
 }
 
 func TestMaxBufferedPages_BoundsABatchAndLetsTheFirstLeaveEarly(t *testing.T) {

@@ -146,7 +146,7 @@ func TestEvents_EveryEventIsAnnounced(t *testing.T) {
 				m.events = append(m.events, modelEvent{id: len(m.events), at: at, seen: at, talk: rapid.IntRange(1, 9).Draw(t, "talk")})
 			}
 		}
-		add(rapid.IntRange(0, 400).Draw(t, "old"), m.now-rapid.Int64Range(0, 10_000).Draw(t, "age"))
+		add(rapid.IntRange(0, 150).Draw(t, "old"), m.now-rapid.Int64Range(0, 10_000).Draw(t, "age"))
 		m.between = func() {
 			m.now += rapid.Int64Range(0, 2).Draw(t, "time")
 			if rapid.IntRange(0, 3).Draw(t, "something happens") > 0 {
@@ -197,7 +197,7 @@ func TestEvents_EveryEventIsAnnounced(t *testing.T) {
 			e = feed.NewEvents(conf)
 			restarted = true
 		}
-		for range 4 {
+		for range 2 {
 			listing(e, 5000)
 			m.now += rapid.Int64Range(0, 60).Draw(t, "pause")
 		}

@@ -38,6 +38,7 @@ func EachHistory(t *testing.T, config sandbox.Config, test func(t *testing.T, h 
 	} {
 		t.Run(h.Name, func(t *testing.T) {
 			t.Parallel()
+			config := config
 			config.AccessToken = AccessToken
 			h.Kommo = NewKommo(t, config)
 			test(t, &h)
