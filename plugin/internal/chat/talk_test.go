@@ -248,6 +248,30 @@ func TestTalk_FilterOfAnotherClock(t *testing.T) {
 	}
 }
 
+// What shows up late, while a talk is read in parts, in one that was delivered before is left
+// to the next pass, whatever of the later parts is delivered first.
+func TestTalk_LateInAPartThatWasDelivered(t *testing.T) {
+	for _, order := range []string{"newest", "oldest", "none"} {
+		m := chattest.NewTalk()
+		m.Order = order
+		m.Arrive(300, gap(7000))
+		m.Before = func() {
+			if m.Requests%2 == 0 {
+				m.Late(50_000)
+				m.Arrive(2, gap(20_000))
+			}
+		}
+		var j journal
+		for range 2 {
+			_, _, err := talk(chattest.Trusting(), m, 10, 3, func(s *chat.Start) { j.follow(s, time.Minute, -1) })
+			require.NoError(t, err)
+			m.Before = nil
+		}
+		chattest.RequireOnce(t, j.got)
+		require.Subset(t, j.got, m.IDs(), "%s first", order)
+	}
+}
+
 func TestTalk_ManyMessagesOfOneSecond(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := chattest.NewTalk()

@@ -53,6 +53,7 @@ type talkPass struct {
 
 	limit int   // how many entries to ask for: the page size, or what the server gives at most
 	now   int64 // the server's clock when the last walk began, in ms
+	clock int64 // the same, when what may still get late messages was first delivered; 0: not yet
 
 	found Result
 }
@@ -190,10 +191,15 @@ func (p *talkPass) cutShort(s int64) bool {
 func (p *talkPass) deliver(ctx context.Context, w period, l *talkList) error {
 	p.found.Odd += l.odd
 	sorted := l.sorted(max(p.From.Time, p.From.From))
+	if p.clock == 0 && (w.to == 0 || w.to >= second(p.now-p.Lookback.Milliseconds())) {
+		p.clock = p.now
+	}
 	return p.emit(ctx, slices.DeleteFunc(sorted, func(it Item) bool { return !w.has(second(it.Time)) }))
 }
 
-// emit emits those of some items that are new, which are sorted.
+// emit emits those of some items that are new, which are sorted. What shows up late in a
+// period that was delivered before is left to the next pass, so what follows it in this one
+// must not move the checkpoint past that: it is emitted as of the clock of that delivery.
 func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 	out := make([]Item, 0, len(sorted))
 	behind := p.behindLast(sorted)
@@ -208,7 +214,11 @@ func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 			}
 		}
 	}
-	return p.Emit(ctx, out, p.now)
+	now := p.now
+	if p.clock != 0 {
+		now = min(now, p.clock)
+	}
+	return p.Emit(ctx, out, now)
 }
 
 // behindLast returns the place of what was delivered last in the second that was cut short:
