@@ -34,13 +34,8 @@ func init() {
 	})
 }
 
-const (
-	// attemptsPerCall is how often a call is tried before its chat gives its place up
-	// to another.
-	attemptsPerCall = 4
-	// notOursFor is how long a chat of another channel is left alone.
-	notOursFor = time.Hour
-)
+// notOursFor is how long a chat of another channel is left alone.
+const notOursFor = time.Hour
 
 // input is the input kommo_chat_history.
 type input struct {
@@ -79,8 +74,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 
 	in.report = newReport(in)
 	callConf := conf.Caller(mgr, in.report.Attempt)
-	callConf.MaxAttempts = attemptsPerCall
-	callConf.LimitFailed = component.LimitLog(in.log)
 	if in.client, err = in.newClient(callConf); err != nil {
 		return nil, err
 	}
@@ -90,7 +83,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	chats := func() int { return component.ChatsOf(in.reader) }
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, chats, conf.ParallelChats, in.report.healthChanged)
 
-	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, conf.scopeID, checkCheckpoint)
+	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, conf.scopeID, chat.CheckCheckpoint)
 	var store checkpoint.Store
 	if conf.CheckpointCache != "" {
 		store = in.checkpoints
@@ -107,11 +100,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	in.report.Health, in.report.Reader, in.report.Checkpoints = in.health, in.reader, in.checkpoints
 	in.queue = component.Queue{Input: conf.chatsInput, Field: fieldChatsInput, Log: in.log, Reader: in.reader, ID: in.queuedChat}
 	return in, err
-}
-
-func checkCheckpoint(value []byte) error {
-	_, err := chat.DecodeCheckpoint(value)
-	return err
 }
 
 func (in *input) newClient(conf apicall.Config) (*amojo.Client, error) {

@@ -89,7 +89,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		in.metrics.reached(a.Outcome)
 		attempts.Observe(a)
 	})
-	callConf.LimitFailed = component.LimitLog(in.log)
 	callConf.URLField = fieldAPIURL
 	tokens, err := conf.Source()
 	if err != nil {

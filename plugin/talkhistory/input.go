@@ -36,10 +36,6 @@ func init() {
 	})
 }
 
-// attemptsPerCall is how often a call is tried before its talk gives its place up to
-// another.
-const attemptsPerCall = 4
-
 // input is the input kommo_talk_history.
 type input struct {
 	conf    *config
@@ -81,8 +77,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 
 	in.report = newReport(in)
 	callConf := conf.Caller(mgr, in.report.Attempt)
-	callConf.MaxAttempts = attemptsPerCall
-	callConf.LimitFailed = component.LimitLog(in.log)
 	callConf.URLField = fieldAPIURL
 	tokens, err := conf.Source()
 	if err != nil {
@@ -100,7 +94,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, in.chats, conf.ParallelChats, in.report.healthChanged)
 	in.source = newSource(in.client, in.probe, in.health)
 
-	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), checkCheckpoint)
+	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), chat.CheckCheckpoint)
 	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)
 	readerConf := conf.Reader()
 	if conf.CheckpointCache != "" {
@@ -122,11 +116,6 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		ID: in.queuedTalk, Named: in.hold, Done: in.named.release,
 	}
 	return in, nil
-}
-
-func checkCheckpoint(value []byte) error {
-	_, err := chat.DecodeCheckpoint(value)
-	return err
 }
 
 func (in *input) newClient(tokens crm.TokenSource, conf apicall.Config) (*crm.Client, error) {

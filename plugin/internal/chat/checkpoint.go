@@ -243,3 +243,9 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 	}
 	return j.Checkpoint, nil
 }
+
+// CheckCheckpoint is DecodeCheckpoint for those who only ask whether it would fail.
+func CheckCheckpoint(b []byte) error {
+	_, err := DecodeCheckpoint(b)
+	return err
+}

@@ -125,7 +125,8 @@ func (r *FieldReader) transport(parallel int) *http.Transport {
 	return transport
 }
 
-// Caller returns how calls are made. All calls of an input share its limiter.
+// Caller returns how calls are made, with a log line where the shared limit can't be asked.
+// All calls of an input share its limiter.
 func (c *CallConfig) Caller(mgr *service.Resources, observe func(apicall.Attempt)) apicall.Config {
 	return apicall.Config{
 		HTTP: &http.Client{Transport: c.Transport},
@@ -137,6 +138,8 @@ func (c *CallConfig) Caller(mgr *service.Resources, observe func(apicall.Attempt
 		Timeout: c.timeout,
 		Backoff: c.Backoff,
 		Observe: observe,
+
+		LimitFailed: limitLog(mgr.Logger()),
 	}
 }
 

@@ -5,6 +5,9 @@ package component
 import (
 	"time"
 
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/reader"
 )
 
@@ -77,6 +80,17 @@ func (r *FieldReader) History(input string, l Labels, maxPage, calls int) Histor
 		c.Since = r.Time(FieldSince, since)
 	}
 	return c
+}
+
+// attemptsPerCall is how often a call is tried before its chat gives its place up to
+// another.
+const attemptsPerCall = 4
+
+// Caller is that of CallConfig, for calls that are made for one of many chats.
+func (c *HistoryConfig) Caller(mgr *service.Resources, observe func(apicall.Attempt)) apicall.Config {
+	conf := c.CallConfig.Caller(mgr, observe)
+	conf.MaxAttempts = attemptsPerCall
+	return conf
 }
 
 // Reader returns the part of a reader's configuration that these fields say.

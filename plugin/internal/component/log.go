@@ -43,8 +43,8 @@ func (l *AttemptLog) Observe(a apicall.Attempt) {
 	}
 }
 
-// LimitLog returns what reports that the shared rate limit could not be asked.
-func LimitLog(log *service.Logger) func(err error, retryIn time.Duration) {
+// limitLog returns what reports that the shared rate limit could not be asked.
+func limitLog(log *service.Logger) func(err error, retryIn time.Duration) {
 	lines := NewThrottle()
 	return func(err error, retryIn time.Duration) {
 		if more, ok := lines.Allow(); ok {
