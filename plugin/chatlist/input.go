@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -53,9 +52,8 @@ type input struct {
 	start   sync.Once
 	running sync.WaitGroup // the goroutine of Connect
 
-	acked chan struct{} // for save: the checkpoint may have moved
-	wake  chan struct{} // for Read: it may go on
-	stuck atomic.Bool   // what was acknowledged can't be saved
+	saver *component.Saver
+	wake  component.Signal // for Read: it may go on
 
 	// For Read alone:
 	ended    bool
@@ -76,8 +74,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		conf:     conf,
 		log:      mgr.Logger(),
 		metrics:  newMetrics(mgr.Metrics()),
-		acked:    make(chan struct{}, 1),
-		wake:     make(chan struct{}, 1),
+		wake:     component.NewSignal(),
 		failed:   component.NewThrottle(),
 		reported: time.Now(),
 	}
@@ -103,6 +100,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		return nil, err
 	}
 	in.lister = in.newLister(mgr)
+	in.saver = in.newSaver()
 	return in, nil
 }
 
@@ -146,7 +144,7 @@ func (in *input) Connect(context.Context) error {
 		if in.conf.CheckpointCache == "" {
 			in.log.Info("Progress is kept in memory, and a restart will list all chats as new: set checkpoint_cache to keep it")
 		}
-		in.running.Go(in.save)
+		in.running.Go(func() { in.saver.Run(in.stopped) })
 	})
 	return nil
 }
@@ -166,7 +164,7 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 			continue
 		}
 		in.failures = 0
-		signal(in.acked) // a page without anything new moves the checkpoint too
+		in.saver.Moved.Send() // a page without anything new moves the checkpoint too
 		if b.done {
 			in.ended = in.conf.pollInterval == 0
 			in.next = time.Now().Add(in.conf.pollInterval)
@@ -195,8 +193,8 @@ func (in *input) batch(b *batch) *replay.Batch {
 		// no other.
 		Accepted: func(i int) {
 			ack(i)
-			signal(in.acked)
-			signal(in.wake)
+			in.saver.Moved.Send()
+			in.wake.Send()
 		},
 	}
 }
@@ -217,7 +215,7 @@ func (in *input) turn(ctx context.Context) error {
 			return err
 		}
 		full := in.lister.Unacked() >= maxChatsOut
-		if !full && !in.stuck.Load() {
+		if !full && !in.saver.Stuck() {
 			return nil
 		}
 		select {
@@ -236,7 +234,7 @@ func (in *input) retry(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return in.sleep(ctx, 0)
 	}
-	wait := in.backoff(in.failures)
+	wait := in.conf.Backoff.Doubled(in.failures)
 	var store *listing.StoreError
 	switch {
 	case errors.As(err, &store):
@@ -252,54 +250,26 @@ func (in *input) retry(ctx context.Context, err error) error {
 	return in.sleep(ctx, wait)
 }
 
-func (in *input) backoff(failures int) time.Duration {
-	return min(in.conf.Backoff.InitialInterval<<min(failures, 20), in.conf.Backoff.MaxInterval)
-}
-
 // sleep waits, and returns an error as soon as the input is closed or ctx ends.
 func (in *input) sleep(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
+	err := apicall.Sleep(ctx, d)
 	if in.stopped.Err() != nil {
 		return service.ErrNotConnected
 	}
-	return ctx.Err()
+	return err
 }
 
-// save writes what was acknowledged, at most once in a checkpoint_interval. While
-// that fails the listing waits: what can't be remembered would be repeated after a
-// crash.
-func (in *input) save() {
+func (in *input) newSaver() *component.Saver {
 	failed := component.NewThrottle()
-	for failures := 0; ; {
-		if failures == 0 {
-			select {
-			case <-in.acked:
-			case <-in.stopped.Done():
-				return
-			}
-		}
-		wait := in.conf.CheckpointInterval
-		if err := in.lister.Save(in.stopped); err == nil {
-			failures = 0
-			in.stuck.Store(false)
-			signal(in.wake)
-		} else if in.stopped.Err() == nil {
-			wait = in.backoff(failures)
-			failures++
-			in.stuck.Store(true)
+	return &component.Saver{
+		Save: in.lister.Save, Interval: in.conf.CheckpointInterval, Backoff: in.conf.Backoff, Moved: component.NewSignal(),
+		Saved: in.wake.Send,
+		Failed: func(err error, retryIn time.Duration) {
 			in.metrics.checkpointErrors.Incr(1)
 			if more, ok := failed.Allow(); ok {
-				in.log.Errorf("The checkpoint cache failed, and listing waits until it works again; next try in %s%s: %v", component.Round(wait), more, err)
+				in.log.Errorf("The checkpoint cache failed, and listing waits until it works again; next try in %s%s: %v", component.Round(retryIn), more, err)
 			}
-		}
-		_ = in.sleep(in.stopped, wait)
+		},
 	}
 }
 
@@ -327,12 +297,4 @@ func (in *input) ConnectionTest(ctx context.Context) service.ConnectionTestResul
 		return service.ConnectionTestFailed(err).AsList()
 	}
 	return service.ConnectionTestSucceeded().AsList()
-}
-
-// signal leaves a signal, which is kept if nobody waits for it yet.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -40,12 +40,11 @@ type account struct {
 	failed   int  // times in a row that the feed could not be read; for run alone
 	answered bool // it was read; for run alone
 
-	acked   chan struct{} // holds one element when there may be something to save
-	settled chan struct{} // holds one element when pending has become 0
-	start   start         // set before the first talk is named
+	saver   *component.Saver // of how far the feed was acknowledged
+	settled component.Signal // pending has become 0
+	start   start            // set before the first talk is named
 
 	mu      sync.Mutex
-	stuck   bool // the feed's checkpoint can't be written
 	pending int  // talks that are named and not done
 	done    int  // talks that are
 	through bool // a listing is complete, and all that it named is done
@@ -53,7 +52,13 @@ type account struct {
 }
 
 func newAccount(in *input) *account {
-	return &account{in: in, acked: make(chan struct{}, 1), settled: make(chan struct{}, 1)}
+	a := &account{in: in, settled: component.NewSignal()}
+	a.saver = &component.Saver{
+		Save:     func(ctx context.Context) error { return a.discovery.Save(ctx) },
+		Interval: in.conf.CheckpointInterval, Backoff: in.conf.Backoff, Moved: component.NewSignal(),
+		Saved: func() {}, Failed: in.report.feedStoreFailed,
+	}
+	return a
 }
 
 // run reads the feed until it is stopped, or once.
@@ -62,7 +67,7 @@ func (a *account) run(ctx context.Context) {
 	if a.begin(ctx) != nil {
 		return
 	}
-	a.in.running.Go(func() { a.save(ctx) })
+	a.in.running.Go(func() { a.saver.Run(ctx) })
 	a.in.running.Go(func() { a.tellProgress(ctx) })
 	for {
 		b, err := a.next(ctx)
@@ -75,21 +80,21 @@ func (a *account) run(ctx context.Context) {
 			}
 			a.read(&b.Talks[i], func() {
 				b.Ack(i)
-				signal(a.acked)
+				a.saver.Moved.Send()
 			})
 		}
 		b.Talks = nil
 		if b.Done {
 			a.count(0, 0, true)
 		}
-		signal(a.acked) // the feed moves also over what concerns no talk
+		a.saver.Moved.Send() // the feed moves also over what concerns no talk
 		switch {
 		case !b.Done:
 		case !a.in.conf.PollSet:
 			a.wait(ctx)
 			return
 		default:
-			if a.in.sleep(ctx, a.in.conf.PollInterval) != nil {
+			if apicall.Sleep(ctx, a.in.conf.PollInterval) != nil {
 				return
 			}
 		}
@@ -147,7 +152,7 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		wait := a.in.backoff(a.failed)
+		wait := a.in.conf.Backoff.Doubled(a.failed)
 		a.failed++
 		var store *feed.StoreError
 		switch {
@@ -161,7 +166,7 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 			}
 			a.in.report.feedFailed(err, wait)
 		}
-		if err := a.in.sleep(ctx, wait); err != nil {
+		if err := apicall.Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -169,8 +174,8 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 
 // turn waits while too many talks are named, or the feed's checkpoint can't be written.
 func (a *account) turn(ctx context.Context) error {
-	for a.isStuck() || a.discovery.Unacked() >= mostNamed {
-		if err := a.in.sleep(ctx, 100*time.Millisecond); err != nil {
+	for a.saver.Stuck() || a.discovery.Unacked() >= mostNamed {
+		if err := apicall.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -253,14 +258,14 @@ func (a *account) count(pending, done int, listed bool) {
 	a.listed = a.listed || listed
 	if a.pending == 0 {
 		a.through = a.through || a.listed
-		signal(a.settled)
+		a.settled.Send()
 	}
 }
 
 // tellProgress says now and then how far the first reading of the account is.
 func (a *account) tellProgress(ctx context.Context) {
 	requests := int64(0)
-	for a.in.sleep(ctx, component.ProgressEvery) == nil {
+	for apicall.Sleep(ctx, component.ProgressEvery) == nil {
 		a.mu.Lock()
 		done, pending, listed, through := a.done, a.pending, a.listed, a.through
 		a.mu.Unlock()
@@ -292,53 +297,4 @@ func (a *account) isPending() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.pending > 0
-}
-
-// save writes how far the feed was acknowledged, at most once in a checkpoint_interval.
-// While that fails the feed waits: what can't be remembered would be repeated after a
-// crash.
-func (a *account) save(ctx context.Context) {
-	failures := 0
-	for {
-		if failures == 0 {
-			select {
-			case <-a.acked:
-			case <-ctx.Done():
-				return
-			}
-		}
-		wait := a.in.conf.CheckpointInterval
-		err := a.discovery.Save(ctx)
-		if err != nil && ctx.Err() == nil {
-			wait = a.in.backoff(failures)
-			failures++
-			a.in.report.feedStoreFailed(err, wait)
-		} else {
-			failures = 0
-		}
-		a.setStuck(failures > 0)
-		if a.in.sleep(ctx, wait) != nil {
-			return
-		}
-	}
-}
-
-func (a *account) setStuck(stuck bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.stuck = stuck
-}
-
-func (a *account) isStuck() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.stuck
-}
-
-// signal leaves a signal, which is kept if nobody waits for it yet.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -304,20 +304,3 @@ func (in *input) hold(id string, m *service.Message) {
 		origin: text(metaOrigin), contactID: text(metaContactID), entityID: text(metaEntityID), entityType: text(metaEntityType),
 	}, nil, time.Time{})
 }
-
-func (in *input) backoff(failures int) time.Duration {
-	return min(in.conf.Backoff.InitialInterval<<min(failures, 20), in.conf.Backoff.MaxInterval)
-}
-
-// sleep waits. An error says that the context has ended.
-func (in *input) sleep(ctx context.Context, d time.Duration) error {
-	if d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err()
-}

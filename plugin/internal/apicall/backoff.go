@@ -33,6 +33,12 @@ type Backoff struct {
 	MaxElapsedTime time.Duration
 }
 
+// Doubled is the wait after so many failures in a row, for what is tried again outside of a
+// call: InitialInterval, doubled each time, and MaxInterval at most.
+func (b Backoff) Doubled(failures int) time.Duration {
+	return min(b.InitialInterval<<min(failures, 20), b.MaxInterval)
+}
+
 func (b Backoff) withDefaults() Backoff {
 	if b.InitialInterval <= 0 {
 		b.InitialInterval = DefaultInitialInterval

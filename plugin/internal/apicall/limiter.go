@@ -74,7 +74,7 @@ func NewLimiter(conf LimiterConfig) *Limiter {
 	l := &Limiter{
 		turn:   make(chan struct{}, 1),
 		shared: conf.Shared,
-		sleep:  sleep,
+		sleep:  Sleep,
 		full:   math.Inf(1),
 		burst:  max(conf.Burst, 1),
 	}

@@ -83,7 +83,7 @@ func TestLimiter_NeverGrantsMoreThanAllowedInAnyWindow(t *testing.T) {
 			slept := 0
 			l.sleep = func(ctx context.Context, d time.Duration) error {
 				slept++
-				return sleep(ctx, d+late[slept%len(late)])
+				return Sleep(ctx, d+late[slept%len(late)])
 			}
 			var mu sync.Mutex
 			var all sync.WaitGroup
@@ -171,7 +171,7 @@ func TestLimiter_GrantsAllThatIsAllowed(t *testing.T) {
 func TestLimiter_MakesUpForLateWakeUpsWithinTheBurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(LimiterConfig{RequestsPerSecond: 50, Burst: 2})
-		l.sleep = func(ctx context.Context, d time.Duration) error { return sleep(ctx, d+15*time.Millisecond) }
+		l.sleep = func(ctx context.Context, d time.Duration) error { return Sleep(ctx, d+15*time.Millisecond) }
 		start := time.Now()
 		for range 501 {
 			require.NoError(t, l.Wait(t.Context()))

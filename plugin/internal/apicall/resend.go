@@ -52,7 +52,7 @@ func (c *Caller) grantedAgain(ctx context.Context) error {
 		}
 		wait := waits.next()
 		c.failedToAsk(err, wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

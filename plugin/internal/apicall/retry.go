@@ -197,7 +197,7 @@ func (c *Caller) Get(
 		}
 		seen.RetryIn = wait
 		c.observed(seen)
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -226,7 +226,7 @@ func (c *Caller) granted(ctx context.Context, try int, first time.Time) error {
 			return givingUp(try-1, spent, err)
 		}
 		c.failedToAsk(err, wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := Sleep(ctx, wait); err != nil {
 			return err
 		}
 	}

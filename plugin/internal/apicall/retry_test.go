@@ -54,7 +54,7 @@ type dripping struct {
 func (d *dripping) Read(p []byte) (int, error) {
 	n, err := d.Reader.Read(p)
 	if err == io.EOF {
-		if err := sleep(d.ctx, d.drips); err != nil {
+		if err := Sleep(d.ctx, d.drips); err != nil {
 			return n, err
 		}
 		err = d.end
@@ -67,7 +67,7 @@ func (d *dripping) Read(p []byte) (int, error) {
 }
 
 func (a answer) reply(r *http.Request) (*http.Response, error) {
-	if err := sleep(r.Context(), a.takes); err != nil {
+	if err := Sleep(r.Context(), a.takes); err != nil {
 		return nil, err
 	}
 	if a.err != nil {

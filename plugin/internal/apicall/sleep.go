@@ -8,16 +8,18 @@ import (
 	"time"
 )
 
-// sleep returns nil after d, or ctx.Err() as soon as ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// Sleep returns nil after d, or ctx.Err() as soon as ctx ends. It takes no time where d is
+// 0 or less.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d > 0 {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
 	}
+	return ctx.Err()
 }
 
 // durationOf rounds seconds up to the next nanosecond, and down to the longest

@@ -74,7 +74,7 @@ type limitedServer struct {
 }
 
 func (s *limitedServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := sleep(r.Context(), s.delay/2); err != nil {
+	if err := Sleep(r.Context(), s.delay/2); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -87,7 +87,7 @@ func (s *limitedServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp.StatusCode, resp.Body = 429, io.NopCloser(strings.NewReader(s.body))
 	}
 	s.mu.Unlock()
-	if err := sleep(r.Context(), s.delay/2); err != nil {
+	if err := Sleep(r.Context(), s.delay/2); err != nil {
 		return nil, err
 	}
 	return resp, nil
