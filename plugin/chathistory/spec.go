@@ -106,46 +106,21 @@ Each message has these, as far as the API gave them:
 				Description("How a message of `chats_input` names its chat. Unless set, that is its metadata `kommo_chat_id`, as `kommo_chats` gives it, and where it has none its whole content. Space around an id is removed, and a message without a possible id is rejected.").
 				Default("${! @kommo_chat_id.or(content().string()).string().trim() }").
 				Example(`${! json("message.conversation.id") }`),
-			service.NewIntField(component.FieldPageSize).
-				Description("How many messages to ask for in a request, from 1 to 50, which is the most the API gives. Consecutive pages overlap by one message, so 1 is sent as 2.").
-				Default(amojo.MaxLimit).
-				Advanced(),
-			service.NewDurationField(component.FieldPollInterval).
-				Description("How long after a chat was read and delivered to its end it is read again. Without it every chat is read once, and the input ends. With `chats_input` a chat is read when it is named, and this has no effect.").
-				Optional().
-				Example("30s"),
-			service.NewStringEnumField(component.FieldStartFrom, component.StartOldest, component.StartLatest).
-				Description("Where to begin in a chat that has no checkpoint: with its `oldest` message, or after its `latest`, so that only what arrives from now on is delivered.").
-				Default(component.StartOldest).
-				LintRule(""), // the engine's own would refuse an empty one, as of a variable that may be empty
-			service.NewStringField(component.FieldSince).
-				Description("Ignore messages that were sent before this time, in RFC 3339. Since a single time can be wrong, a chat without a checkpoint is read on until 50 messages in a row are older.").
-				Optional().
-				Example("2024-01-01T00:00:00Z"),
-			service.NewDurationField(component.FieldLookback).
-				Description("How far behind its newest delivered message a chat is searched each time for messages that came later with an older time. It matters where the API lists by time: a message that is listed where it arrived is found whatever its time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where more lie in the span, or share one second, the span is shorter.").
-				Default("5m").
-				Advanced(),
-			service.NewIntField(component.FieldParallelChats).
-				Description("How many chats are fetched side by side. One that only waits for its acknowledgements does not count.").
-				Default(4),
-			service.NewIntField(component.FieldCheckpointLimit).
-				Description("How many messages may be read ahead or delivered and not yet acknowledged, over all chats. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.").
-				Default(4096).
-				Advanced(),
-			service.NewBoolField(component.FieldPreserveOrder).
-				Description("Whether a chat's next batch waits for the acknowledgement of the one before. `false` lets several batches of one chat be in flight, so that outputs with large or slow batches stay busy; the order then rests on `pipeline.threads: 1` and the output's `max_in_flight: 1`. A checkpoint still covers only what is acknowledged without a gap.").
-				Default(true).
-				Advanced(),
-			service.NewIntField(component.FieldMaxBufferedPages).
-				Description("How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.").
-				Default(100).
-				Advanced(),
-			service.NewIntField(fieldReadAhead).
-				Description("How many pages of one chat are asked for at once where it is known that they are needed: in a chat that is longer than `max_buffered_pages`, on the way from its beginning to what was buffered. `1` asks for each alone, so that a chat gets one page in the time of an answer, whatever `requests_per_second` allows. For a single long chat that is to fill the limit, set `requests_per_second` times the seconds that an answer takes, and a few more. The pages are held in memory, and all chats together may have `parallel_chats` times as many requests under way. The order and the number of requests stay the same, but where a chat changes much while it is read: then some are asked for again.").
-				Default(4).
-				Advanced(),
 		).
+		Fields(component.HistoryFields(component.HistoryTexts{
+			Chat: "chat", Chats: "chats", MaxPage: amojo.MaxLimit,
+			PageSize:         "How many messages to ask for in a request, from 1 to 50, which is the most the API gives. Consecutive pages overlap by one message, so 1 is sent as 2.",
+			PollInterval:     "How long after a chat was read and delivered to its end it is read again. Without it every chat is read once, and the input ends. With `chats_input` a chat is read when it is named, and this has no effect.",
+			StartFrom:        "Where to begin in a chat that has no checkpoint: with its `oldest` message, or after its `latest`, so that only what arrives from now on is delivered.",
+			Since:            "Ignore messages that were sent before this time, in RFC 3339. Since a single time can be wrong, a chat without a checkpoint is read on until 50 messages in a row are older.",
+			Lookback:         "How far behind its newest delivered message a chat is searched each time for messages that came later with an older time. It matters where the API lists by time: a message that is listed where it arrived is found whatever its time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where more lie in the span, or share one second, the span is shorter.",
+			CheckpointLimit:  "How many messages may be read ahead or delivered and not yet acknowledged, over all chats. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.",
+			MaxBufferedPages: "How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.",
+		})...).
+		Field(service.NewIntField(fieldReadAhead).
+			Description("How many pages of one chat are asked for at once where it is known that they are needed: in a chat that is longer than `max_buffered_pages`, on the way from its beginning to what was buffered. `1` asks for each alone, so that a chat gets one page in the time of an answer, whatever `requests_per_second` allows. For a single long chat that is to fill the limit, set `requests_per_second` times the seconds that an answer takes, and a few more. The pages are held in memory, and all chats together may have `parallel_chats` times as many requests under way. The order and the number of requests stay the same, but where a chat changes much while it is read: then some are asked for again.").
+			Default(4).
+			Advanced()).
 		Fields(component.CallFields("Kommo documents no limit for the Chats API; its CRM API blocks addresses that exceed 7 per second.",
 			"A chat that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`; a chat of another channel is tried again after one minute, four and sixteen, and then every hour.")...).
 		Fields(component.CheckpointFields(inputName,

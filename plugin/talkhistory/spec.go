@@ -132,42 +132,17 @@ A type is `+"`internal` (a user of the account, whose number is the `user_id`), 
 				Description("Read only talks of these channels, as the API's own `origin` has it. None means all. Without `talks` and `talks_input` only.").
 				Default([]any{}).
 				Example([]string{"waba", "instagram_business"}),
-			service.NewIntField(component.FieldPageSize).
-				Description("How many messages to ask for in a request, from 1 to 250, which is the most the API gives. 1 is sent as 2.").
-				Default(crm.MaxLimit).
-				Advanced(),
-			service.NewDurationField(component.FieldPollInterval).
-				Description("How long after the feed was read, or after one of `talks` was read and delivered to its end, it is read again. Without it everything is read once, and the input ends. With `talks_input` a talk is read when it is named, and this has no effect.").
-				Optional().
-				Example("30s"),
-			service.NewStringEnumField(component.FieldStartFrom, component.StartOldest, component.StartLatest).
-				Description("Where to begin without a checkpoint: with the `oldest` message, or after the `latest`, so that only what arrives from now on is delivered. A talk that opens later comes out whole.").
-				Default(component.StartOldest).
-				LintRule(""), // the engine's own would refuse an empty one, as of a variable that may be empty
-			service.NewStringField(component.FieldSince).
-				Description("Ignore messages that were sent before this time, in RFC 3339.").
-				Optional().
-				Example("2024-01-01T00:00:00Z"),
-			service.NewDurationField(component.FieldLookback).
-				Description("How far behind its newest delivered message a talk is read again each time, for messages that came later with an older time. Those already delivered are not delivered again. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a talk: where more lie in the span, or share one second, the span is shorter.").
-				Default("5m").
-				Advanced(),
-			service.NewIntField(component.FieldParallelChats).
-				Description("How many talks are fetched side by side. One that only waits for its acknowledgements does not count.").
-				Default(4),
-			service.NewIntField(component.FieldCheckpointLimit).
-				Description("How many messages may be read ahead or delivered and not yet acknowledged, over all talks, and how many talks may be named and not yet done. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.").
-				Default(4096).
-				Advanced(),
-			service.NewBoolField(component.FieldPreserveOrder).
-				Description("Whether a talk's next batch waits for the acknowledgement of the one before. `false` lets several batches of one talk be in flight, so that outputs with large or slow batches stay busy; the order then rests on `pipeline.threads: 1` and the output's `max_in_flight: 1`. A checkpoint still covers only what is acknowledged without a gap.").
-				Default(true).
-				Advanced(),
-			service.NewIntField(component.FieldMaxBufferedPages).
-				Description("How many pages of one talk are held at once: nothing is known of the API's order, so what is new in a talk is sorted before it is delivered. A longer stretch is cut by time; where the API does not heed the time, an error says to raise this.").
-				Default(100).
-				Advanced(),
 		).
+		Fields(component.HistoryFields(component.HistoryTexts{
+			Chat: "talk", Chats: "talks", MaxPage: crm.MaxLimit,
+			PageSize:         "How many messages to ask for in a request, from 1 to 250, which is the most the API gives. 1 is sent as 2.",
+			PollInterval:     "How long after the feed was read, or after one of `talks` was read and delivered to its end, it is read again. Without it everything is read once, and the input ends. With `talks_input` a talk is read when it is named, and this has no effect.",
+			StartFrom:        "Where to begin without a checkpoint: with the `oldest` message, or after the `latest`, so that only what arrives from now on is delivered. A talk that opens later comes out whole.",
+			Since:            "Ignore messages that were sent before this time, in RFC 3339.",
+			Lookback:         "How far behind its newest delivered message a talk is read again each time, for messages that came later with an older time. Those already delivered are not delivered again. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a talk: where more lie in the span, or share one second, the span is shorter.",
+			CheckpointLimit:  "How many messages may be read ahead or delivered and not yet acknowledged, over all talks, and how many talks may be named and not yet done. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.",
+			MaxBufferedPages: "How many pages of one talk are held at once: nothing is known of the API's order, so what is new in a talk is sorted before it is delivered. A longer stretch is cut by time; where the API does not heed the time, an error says to raise this.",
+		})...).
 		Fields(component.CallFields("The CRM API allows 7 per second for an account, whoever asks, then blocks addresses that go on.",
 			"A talk that fails gives its place to the others after a few attempts, or sooner where `max_elapsed_time` says so. It counts as failing until it is read, and is tried again with growing waits, of at most `max_interval`.")...).
 		Fields(component.CheckpointFields(inputName,

@@ -31,6 +31,55 @@ const (
 	StartLatest = "latest"
 )
 
+// HistoryTexts are what the descriptions of those fields say of one input.
+type HistoryTexts struct {
+	Chat, Chats string // what one of those that are read is called, and many
+	MaxPage     int    // the most messages that the API gives in a page
+
+	PageSize, PollInterval, StartFrom, Since, Lookback, CheckpointLimit, MaxBufferedPages string
+}
+
+// HistoryFields returns those fields.
+func HistoryFields(texts HistoryTexts) []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewIntField(FieldPageSize).
+			Description(texts.PageSize).
+			Default(texts.MaxPage).
+			Advanced(),
+		service.NewDurationField(FieldPollInterval).
+			Description(texts.PollInterval).
+			Optional().
+			Example("30s"),
+		service.NewStringEnumField(FieldStartFrom, StartOldest, StartLatest).
+			Description(texts.StartFrom).
+			Default(StartOldest).
+			LintRule(""), // the engine's own would refuse an empty one, as of a variable that may be empty
+		service.NewStringField(FieldSince).
+			Description(texts.Since).
+			Optional().
+			Example("2024-01-01T00:00:00Z"),
+		service.NewDurationField(FieldLookback).
+			Description(texts.Lookback).
+			Default("5m").
+			Advanced(),
+		service.NewIntField(FieldParallelChats).
+			Description("How many " + texts.Chats + " are fetched side by side. One that only waits for its acknowledgements does not count.").
+			Default(4),
+		service.NewIntField(FieldCheckpointLimit).
+			Description(texts.CheckpointLimit).
+			Default(4096).
+			Advanced(),
+		service.NewBoolField(FieldPreserveOrder).
+			Description("Whether a " + texts.Chat + "'s next batch waits for the acknowledgement of the one before. `false` lets several batches of one " + texts.Chat + " be in flight, so that outputs with large or slow batches stay busy; the order then rests on `pipeline.threads: 1` and the output's `max_in_flight: 1`. A checkpoint still covers only what is acknowledged without a gap.").
+			Default(true).
+			Advanced(),
+		service.NewIntField(FieldMaxBufferedPages).
+			Description(texts.MaxBufferedPages).
+			Default(100).
+			Advanced(),
+	}
+}
+
 // HistoryConfig is how messages are read. A component embeds it in its configuration.
 // Optional durations and times are zero where they are absent; PollSet tells a
 // poll_interval of 0 from none.
