@@ -207,8 +207,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 	known := 0     // where that is in the page
 	for idle := 0; ; {
 		k.add(p, fresh)
-		if behind && len(fresh) > 0 {
-			if err := p.proveShort(ctx, last, lastAt, len(fresh)); err != nil {
+		if behind && len(fresh) > 0 && !p.server.Misleads() {
+			if _, err := p.stillEnds(ctx, last, lastAt, len(fresh)); err != nil {
 				return nil, false, err
 			}
 		}
@@ -387,12 +387,8 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		case i >= 0:
 			return end{}, nil
 		}
-		again, err := p.fetch(ctx, at)
-		if err != nil || !sameIDs(again, page) {
+		if still, err := p.stillEnds(ctx, page, at, len(below)+step); !still {
 			return end{}, err
-		}
-		if p.server.Continued(len(below) + step) {
-			p.onShortPages()
 		}
 		if fresh > 0 {
 			// Between this page and that one something may stand, so the overlapping page
@@ -406,17 +402,18 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	return end{is: true}, nil
 }
 
-// proveShort takes it that entries were met behind a short page. They may have
-// come there meanwhile: a page that still ends above them shows that they had not.
-func (p *pass) proveShort(ctx context.Context, page []Item, at, entries int) error {
-	if p.server.Misleads() {
-		return nil
-	}
+// stillEnds reports whether a short page at a position ends as it did, now that so many
+// entries were met behind it: then they have not come there meanwhile, and short pages
+// mislead at this server.
+func (p *pass) stillEnds(ctx context.Context, page []Item, at, entries int) (bool, error) {
 	again, err := p.fetch(ctx, at)
-	if err == nil && sameIDs(again, page) && p.server.Continued(entries) {
+	if err != nil || !sameIDs(again, page) {
+		return false, err
+	}
+	if p.server.Continued(entries) {
 		p.onShortPages()
 	}
-	return err
+	return true, nil
 }
 
 func sameIDs(a, b []Item) bool {
