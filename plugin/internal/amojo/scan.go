@@ -14,9 +14,7 @@ import (
 type scanner struct {
 	jsonscan.Scanner
 
-	// The last two parties, since most of a page is between the same two.
-	parties [2]rawParty
-	turn    int
+	parties jsonscan.Recent[Party]
 
 	tooMany bool // the failure is that there are more than MaxItems
 }
@@ -180,30 +178,18 @@ func (d *scanner) message(i, depth int, item *Item) int {
 	return at
 }
 
-// rawParty is a party with the JSON object that it was read from.
-type rawParty struct {
-	raw   string // "": none
-	depth int
-	party Party
-}
-
 func (d *scanner) party(start, depth int, party *Party) int {
 	*party = Party{}
 	if start == len(d.S) || d.S[start] != '{' {
 		return d.Value(start, depth)
 	}
-	for k := range d.parties {
-		// A whole object is never the beginning of another one, so what begins
-		// with its text is that object once more.
-		if p := &d.parties[k]; p.raw != "" && p.depth == depth && strings.HasPrefix(d.S[start:], p.raw) {
-			*party = p.party
-			return start + len(p.raw)
-		}
+	if known, end := d.parties.At(d.S, start, depth); known != nil {
+		*party = *known
+		return end
 	}
 	end := d.newParty(start, depth+1, party)
 	if end >= 0 {
-		d.parties[d.turn] = rawParty{raw: d.S[start:end], depth: depth, party: *party}
-		d.turn = 1 - d.turn
+		d.parties.Keep(d.S[start:end], depth, party)
 	}
 	return end
 }

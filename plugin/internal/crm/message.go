@@ -3,8 +3,9 @@
 package crm
 
 import (
-	"strings"
 	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/jsonscan"
 )
 
 // MessagePage is one answer of the call for a talk's messages.
@@ -89,16 +90,7 @@ type messageScanner struct {
 	hal
 	size     int
 	messages []Message
-
-	// The last two people, since most of a page is between the same two.
-	people [2]rawPerson
-	turn   int
-}
-
-// rawPerson is a person with the JSON object that it was read from.
-type rawPerson struct {
-	raw    string // "": none
-	person Person
+	people   jsonscan.Recent[Person]
 }
 
 func (d *messageScanner) message(start, depth int) int {
@@ -184,39 +176,34 @@ func (d *messageScanner) person(start, depth int, p *Person) int {
 	if start == len(d.S) || d.S[start] != '{' {
 		return d.Value(start, depth)
 	}
-	for k := range d.people {
-		// A whole object is never the beginning of another one, so what begins with its
-		// text is that object once more.
-		if known := &d.people[k]; known.raw != "" && strings.HasPrefix(d.S[start:], known.raw) {
-			*p = known.person
-			return start + len(known.raw)
-		}
+	if known, end := d.people.At(d.S, start, depth); known != nil {
+		*p = *known
+		return end
 	}
-	depth++
+	inside := depth + 1
 	var i int
 	key, at, more := d.Member(start+1, true)
 	for ; more; key, at, more = d.Member(i, false) {
 		switch key {
 		case "id":
-			p.ID, i = d.Text(at, depth)
+			p.ID, i = d.Text(at, inside)
 		case "type":
-			p.Type, i = d.Text(at, depth)
+			p.Type, i = d.Text(at, inside)
 		case "name":
-			p.Name, i = d.Text(at, depth)
+			p.Name, i = d.Text(at, inside)
 		case "avatar_url":
-			p.AvatarURL, i = d.Text(at, depth)
+			p.AvatarURL, i = d.Text(at, inside)
 		case "user_id":
-			p.UserID, i = d.Text(at, depth)
+			p.UserID, i = d.Text(at, inside)
 		default:
-			i = d.Value(at, depth)
+			i = d.Value(at, inside)
 		}
 		if i < 0 {
 			return -1
 		}
 	}
 	if at >= 0 {
-		d.people[d.turn] = rawPerson{raw: d.S[start:at], person: *p}
-		d.turn = 1 - d.turn
+		d.people.Keep(d.S[start:at], depth, p)
 	}
 	return at
 }
