@@ -79,37 +79,24 @@ func (d *scanner) page() (items []Item, end int) {
 	return items, i
 }
 
-func (d *scanner) items(i, depth int) ([]Item, int) {
-	i = d.Space(i + 1)
-	if i < len(d.S) && d.S[i] == ']' {
-		return nil, i + 1
-	}
-	// An item is longer than 256 bytes but for the shortest texts, so this is
-	// rarely too few, and for an ordinary page never too many.
-	items := make([]Item, 0, min(len(d.S)/256+1, MaxLimit))
-	for {
+func (d *scanner) items(i, depth int) (items []Item, end int) {
+	end = d.Elements(i, func(i int) int {
+		if items == nil {
+			// An item is longer than 256 bytes but for the shortest texts, so this is
+			// rarely too few, and for an ordinary page never too many.
+			items = make([]Item, 0, min(len(d.S)/256+1, MaxLimit))
+		}
 		if len(items) == MaxItems {
 			d.tooMany = true
-			return nil, d.Fail(i, "too many items")
+			return d.Fail(i, "too many items")
 		}
 		items = append(items, Item{})
-		end := d.item(i, depth, &items[len(items)-1])
-		if end < 0 {
-			return nil, -1
-		}
-		i = d.Space(end)
-		if i == len(d.S) {
-			return nil, d.Fail(i, "want , or ]")
-		}
-		switch d.S[i] {
-		case ',':
-			i = d.Space(i + 1)
-		case ']':
-			return items, i + 1
-		default:
-			return nil, d.Fail(i, "want , or ]")
-		}
+		return d.item(i, depth, &items[len(items)-1])
+	})
+	if end < 0 {
+		return nil, -1
 	}
+	return items, end
 }
 
 func (d *scanner) item(start, depth int, item *Item) int {

@@ -110,24 +110,7 @@ func (d *eventScanner) after(i, depth int) int {
 	if i == len(d.S) || d.S[i] != '[' {
 		return d.change(i, depth)
 	}
-	i = d.Space(i + 1)
-	if i < len(d.S) && d.S[i] == ']' {
-		return i + 1
-	}
-	for {
-		if i = d.change(i, depth+1); i < 0 {
-			return -1
-		}
-		i = d.Space(i)
-		switch {
-		case i < len(d.S) && d.S[i] == ',':
-			i = d.Space(i + 1)
-		case i < len(d.S) && d.S[i] == ']':
-			return i + 1
-		default:
-			return d.Fail(i, "want , or ]")
-		}
-	}
+	return d.Elements(i, func(i int) int { return d.change(i, depth+1) })
 }
 
 func (d *eventScanner) change(i, depth int) int {

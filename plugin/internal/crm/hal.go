@@ -150,29 +150,14 @@ func (d *hal) entries(i int) int {
 		return d.Value(i, 2)
 	}
 	d.forget(noFault)
-	i = d.Space(i + 1)
-	if i < len(d.S) && d.S[i] == ']' {
-		return i + 1
-	}
-	for {
+	return d.Elements(i, func(i int) int {
 		if d.rows == MaxRows {
 			d.tooMany = true
 			return d.Fail(i, "fewer rows")
 		}
 		d.rows++
-		if i = d.entry(i, 3); i < 0 {
-			return -1
-		}
-		i = d.Space(i)
-		switch {
-		case i < len(d.S) && d.S[i] == ',':
-			i = d.Space(i + 1)
-		case i < len(d.S) && d.S[i] == ']':
-			return i + 1
-		default:
-			return d.Fail(i, "want , or ]")
-		}
-	}
+		return d.entry(i, 3)
+	})
 }
 
 // links finds next.href. Links that are not as expected are none.

@@ -84,6 +84,29 @@ func (d *Scanner) Member(i int, first bool) (key string, at int, more bool) {
 	return key, d.Space(i + 1), true
 }
 
+// Elements hands the elements of an array on, which begins at i; element reads one and
+// returns its end. It returns that of the array.
+func (d *Scanner) Elements(i int, element func(i int) int) int {
+	i = d.Space(i + 1)
+	if i < len(d.S) && d.S[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = element(i); i < 0 {
+			return -1
+		}
+		i = d.Space(i)
+		switch {
+		case i < len(d.S) && d.S[i] == ',':
+			i = d.Space(i + 1)
+		case i < len(d.S) && d.S[i] == ']':
+			return i + 1
+		default:
+			return d.Fail(i, "want , or ]")
+		}
+	}
+}
+
 // Text reads a field that should be a string. A number is taken as it is
 // written, anything else is none.
 func (d *Scanner) Text(i, depth int) (string, int) {
@@ -194,24 +217,7 @@ func (d *Scanner) array(i, depth int) int {
 	if depth > MaxDepth {
 		return d.Fail(i, "nested too deep")
 	}
-	i = d.Space(i + 1)
-	if i < len(d.S) && d.S[i] == ']' {
-		return i + 1
-	}
-	for {
-		if i = d.Value(i, depth); i < 0 {
-			return -1
-		}
-		i = d.Space(i)
-		switch {
-		case i < len(d.S) && d.S[i] == ',':
-			i = d.Space(i + 1)
-		case i < len(d.S) && d.S[i] == ']':
-			return i + 1
-		default:
-			return d.Fail(i, "want , or ]")
-		}
-	}
+	return d.Elements(i, func(i int) int { return d.Value(i, depth) })
 }
 
 func (d *Scanner) word(i int, word string) int {
