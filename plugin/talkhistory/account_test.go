@@ -219,6 +219,21 @@ func TestAnnounced_AnImportWithAnOldTimeComesOut(t *testing.T) {
 	assert.Empty(t, s.Logs.Complaints())
 }
 
+// Nor is it lost where the server gives less than it is asked for, and no link.
+func TestAnnounced_AnImportIsSearchedForBehindShortPages(t *testing.T) {
+	t.Parallel()
+	k := withTalks(t, 1, 600)
+	k.Fail(t,
+		sandbox.Fault{Kind: sandbox.FaultPageCap, Endpoint: sandbox.EndpointTalkMessages, Limit: 100},
+		sandbox.Fault{Kind: sandbox.FaultNext, Endpoint: sandbox.EndpointTalkMessages, Next: sandbox.NextMissing})
+	s := k.Reads(t, pipetest.Fields{"poll_interval": "20ms"}, pipetest.Options{})
+	s.Delivers("1")
+	require.NoError(t, k.AppendTalk(1, sandbox.TalkText("imported", pipetest.Noon.Add(150*time.Second), "private words of long ago")))
+	s.Until("it is delivered", func() bool { return len(s.Out.Delivered()) == 601 })
+	assert.Equal(t, "imported", s.Out.Delivered()[600].ID)
+	assert.Zero(t, s.Metrics.Get("kommo_talk_history_missing_total"))
+}
+
 func TestToken_WhatItLacksIsSaidBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

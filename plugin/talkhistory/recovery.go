@@ -42,16 +42,25 @@ func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
 }
 
 // search goes through the whole talk until it has met all that is wanted. Pages that
-// shift meanwhile can hide something from it: then it is looked for again.
+// shift meanwhile can hide something from it: then it is looked for again. The server may
+// have a lower limit than what is asked for, so only a page that shows nothing, or what
+// the one before it did, ends the talk.
 func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []chat.Item, now int64, err error) {
+	limit, before := r.start.PageSize, ""
 	for page := 1; len(wanted) > 0; page++ {
 		var got chat.TalkPage
 		err := r.start.Call(ctx, func(ctx context.Context) (err error) {
-			got, err = r.source.Messages(ctx, r.start.Chat, chat.TalkQuery{Page: page, Limit: r.start.PageSize})
+			got, err = r.source.Messages(ctx, r.start.Chat, chat.TalkQuery{Page: page, Limit: limit})
 			return err
 		})
 		if err != nil {
 			return nil, 0, err
+		}
+		if len(got.Items) == 0 || before != "" && got.Items[0].ID == before {
+			break
+		}
+		if before = got.Items[0].ID; page == 1 {
+			limit = min(limit, len(got.Items))
 		}
 		now = got.Now
 		for _, it := range got.Items {
@@ -64,9 +73,6 @@ func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []
 				continue
 			}
 			found = append(found, it)
-		}
-		if len(got.Items) == 0 || !got.More && len(got.Items) < r.start.PageSize {
-			break
 		}
 	}
 	return found, now, nil
