@@ -205,7 +205,11 @@ func (r *Reader) share(w *work) int {
 			has += b.n
 		}
 	}
-	return max(free-r.budget.limit/4, max(r.cfg.PageSize, (free+has)/8)-has)
+	least := 1
+	if r.budget.limit < 16*r.cfg.PageSize {
+		least = r.cfg.PageSize // a quarter is too little to be rationed
+	}
+	return max(free-r.budget.limit/4, max(least, (free+has)/8)-has)
 }
 
 // ahead is how much of one chat may wait to be delivered before more of it is

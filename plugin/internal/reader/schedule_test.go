@@ -567,7 +567,7 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 // Chats of which nothing is acknowledged, as an output does that rejects their messages,
 // do not keep the others from being read.
 func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
-	const rejected, healthy = 12, 5
+	const rejected, healthy = 15, 5
 	synctest.Test(t, func(t *testing.T) {
 		m := chattest.NewModel()
 		var chats []string
@@ -580,7 +580,7 @@ func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 		for _, c := range chats {
 			m.Fill(c, 400, 700)
 		}
-		g := newRig(t, m, func(c *Config) { c.Poll, c.MaxBufferedPages = time.Minute, 100 }).start(chats...)
+		g := newRig(t, m, func(c *Config) { c.Poll, c.PageSize, c.MaxBufferedPages = time.Minute, 50, 100 }).start(chats...)
 		got := map[string]int{}
 		for b := g.next(); b != nil; b = g.next() {
 			if strings.HasPrefix(b.Chat, "healthy") {
