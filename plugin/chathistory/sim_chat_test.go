@@ -103,6 +103,7 @@ type simMsg struct {
 
 	gone       time.Duration // when it was deleted; noTime: never
 	late       bool          // by its time it belonged below what had been read
+	sunk       bool          // it was buried when something was deleted
 	served     time.Duration // first in an answer; noTime: never
 	looksAt    int           // of the chat, when it arrived
 	accepted   time.Duration // by the output, first; noTime: never
@@ -310,6 +311,9 @@ func (c *simChat) change(r *rand.Rand, e simChange) {
 			at, n = 0, len(c.items)
 		}
 		n = min(n, len(c.items)-at)
+		for _, m := range c.items {
+			m.sunk = m.buried()
+		}
 		for _, m := range c.items[at : at+n] {
 			m.gone = e.at
 		}

@@ -58,11 +58,12 @@ func (m *simMsg) stays() bool {
 }
 
 // buried says that so many messages which are older than since stand in a row above a
-// message that what follows is taken for older as well (kommo_chat_history, since).
+// message, or did before something was deleted, that what follows is taken for older as well
+// (kommo_chat_history, since).
 func (m *simMsg) buried() bool {
 	w := m.c.w
-	if w.cfg.since.IsZero() {
-		return false
+	if w.cfg.since.IsZero() || m.sunk {
+		return m.sunk
 	}
 	run := 0
 	for _, o := range m.c.items {
@@ -348,7 +349,8 @@ func (w *simWorld) checkRate() {
 		}
 	}
 	if a := &w.api; a.hint == hintNone && a.rate > 0 {
-		if most := 30 + len(a.ledger)/4; a.throttled > most {
+		// Each process has to find out anew.
+		if most := 20 + 10*len(w.procs) + len(a.ledger)/4; a.throttled > most {
 			w.violated(4, "%d of %d requests were answered with 429", a.throttled, len(a.ledger))
 		}
 	}

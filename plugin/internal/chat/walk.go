@@ -227,8 +227,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			}
 		}
 		before = page
-		if behind && len(page) < p.fullest && known <= p.pageSize/2 && k.ends(page) && !p.server.Misleads() {
-			short = false // it reaches half a page behind that, and shows less than it could: there is no more
+		if behind && len(page) < p.fullest && known <= p.pageSize/4 && k.ends(page) && !p.server.Misleads() {
+			short = false // it reaches most of a page behind that, and shows less than it could: there is no more
 		}
 		if (len(page) < p.pageSize || behind && len(fresh) == 0 && k.ends(page)) && !short {
 			e, err := p.end(ctx, k, page, at, len(fresh), behind)
