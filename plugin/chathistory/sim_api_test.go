@@ -427,6 +427,7 @@ func (c *simChat) at(offset, limit int) []*simMsg {
 // serve notes what was shown. Caller holds mu.
 func (c *simChat) serve(p *simProcess, now time.Duration, offset, limit int) {
 	c.answered++
+	c.servedTo[p] = true
 	c.firstRead = min(c.firstRead, now)
 	if offset == 0 {
 		c.looks = append(c.looks, simLook{now, c.newest})

@@ -49,6 +49,7 @@ type simChat struct {
 	asking    map[*simProcess]int // requests under way
 	stored    int                 // accesses to the store
 	askedBy   map[*simProcess]int
+	servedTo  map[*simProcess]bool
 	answered  int           // with a page
 	firstRead time.Duration // when it was first
 	// newest is the newest time that was served, no later than the API's clock then,
@@ -163,7 +164,7 @@ func (w *simWorld) setupChats() {
 		}
 	}
 	for i := range n + len(kinds) {
-		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}, asking: map[*simProcess]int{}}
+		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}, asking: map[*simProcess]int{}, servedTo: map[*simProcess]bool{}}
 		c.id = fmt.Sprintf("c4a7%04d-%04x-4000-8000-%012d", c.n, hashOf(strconv.Itoa(i))&0xffff, c.n)
 		cr := w.rnd("chat", c.n)
 		switch {

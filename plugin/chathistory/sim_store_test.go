@@ -234,11 +234,14 @@ func (s *simStore) get(ctx context.Context, p *simProcess, key string) ([]byte, 
 		s.trouble[c], s.tampered[c] = s.w.now(), s.w.now()
 		s.forgot = true
 		s.w.note("expires", c, 0, 0, "")
+		if _, whole := s.known[c.id+"\x00"+v.value]; !whole {
+			s.rotten[c] = false // that has gone
+		}
 		delete(s.values, key)
 		ok = false
 	}
 	known, whole := s.known[c.id+"\x00"+v.value]
-	if c.requestsOf(p) == 0 {
+	if !c.servedTo[p] {
 		// What the process goes on from.
 		switch {
 		case !ok:
@@ -275,8 +278,11 @@ func (s *simStore) set(ctx context.Context, p *simProcess, key string, value []b
 		id := c.id + "\x00" + string(value)
 		known, ok := s.known[id]
 		if !ok {
-			known.surely = slices.Clone(p.loaded[c].surely)
-			known.surely.join(p.covered(c, w.now()))
+			// What a server that hides messages was believed begins anew.
+			if !p.deceived {
+				known.surely = slices.Clone(p.loaded[c].surely)
+				known.surely.join(p.covered(c, w.now()))
+			}
 			known.atMost = slices.Clone(p.loaded[c].atMost)
 		}
 		known.atMost.join(p.covered(c, w.now()+1))

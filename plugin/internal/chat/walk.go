@@ -385,6 +385,10 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		case len(below) == 0, k.ends(below):
 			continue
 		case i >= 0:
+			// The page that overlaps may show no more than this one did.
+			if cut, _ := k.cut(below); misleads && cut < len(below) && !k.misplaced(below, cut) {
+				return end{next: below[cut:], step: step + cut}, nil
+			}
 			return end{}, nil
 		}
 		if still, err := p.stillEnds(ctx, page, at, len(below)+step); !still {
