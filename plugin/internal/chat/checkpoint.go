@@ -3,14 +3,12 @@
 package chat
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // Checkpoint is how far a chat has been delivered: everything older than From
@@ -198,7 +196,7 @@ const checkpointVersion = 1
 
 // stored is a checkpoint as it is written.
 type stored struct {
-	Version int `json:"version"`
+	checkpoint.Versioned
 	Checkpoint
 }
 
@@ -207,11 +205,7 @@ func EncodeCheckpoint(c Checkpoint) ([]byte, error) {
 	if c.Seen == nil {
 		c.Seen = []Seen{}
 	}
-	b, err := json.Marshal(stored{checkpointVersion, c})
-	if err != nil {
-		return nil, fmt.Errorf("encoding a checkpoint: %w", err)
-	}
-	return b, nil
+	return checkpoint.Encode(stored{checkpoint.Versioned{Version: checkpointVersion}, c})
 }
 
 // DecodeCheckpoint reads what EncodeCheckpoint wrote. Anything else, the empty
@@ -219,18 +213,8 @@ func EncodeCheckpoint(c Checkpoint) ([]byte, error) {
 // for a chat that was never read.
 func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 	var j stored
-	if len(bytes.TrimSpace(b)) == 0 {
-		return Checkpoint{}, errors.New("decoding a checkpoint: it is empty")
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(&j); err != nil {
-		return Checkpoint{}, fmt.Errorf("decoding a checkpoint: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Checkpoint{}, errors.New("decoding a checkpoint: something follows its JSON")
-	}
-	if j.Version != checkpointVersion {
-		return Checkpoint{}, fmt.Errorf("decoding a checkpoint: it has version %d, this build reads version %d", j.Version, checkpointVersion)
+	if err := checkpoint.Decode(b, checkpointVersion, &j); err != nil {
+		return Checkpoint{}, err
 	}
 	if j.Time < 0 || j.From < 0 {
 		return Checkpoint{}, errors.New("decoding a checkpoint: it is of a time before 1970")

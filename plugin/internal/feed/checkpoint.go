@@ -3,13 +3,11 @@
 package feed
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // checkpointVersion is written into every checkpoint. A reader that meets a higher one
@@ -20,7 +18,7 @@ const checkpointVersion = 1
 var errOther = errors.New("the checkpoint was made for another listing")
 
 type eventsJSON struct {
-	Version    int      `json:"version"`
+	checkpoint.Versioned
 	Origins    []string `json:"origins,omitempty"`
 	Since      int64    `json:"since,omitempty"`
 	Position   *int64   `json:"position"`
@@ -31,17 +29,13 @@ type eventsJSON struct {
 const momentSize = 16
 
 func encodeEvents(p progress, origins []string, since int64) ([]byte, error) {
-	j := eventsJSON{Version: checkpointVersion, Origins: origins, Since: since, Position: &p.pos, ShortPages: p.lies}
+	j := eventsJSON{Versioned: checkpoint.Versioned{Version: checkpointVersion}, Origins: origins, Since: since, Position: &p.pos, ShortPages: p.lies}
 	j.Known = make([]byte, 0, momentSize*len(p.known))
 	for _, m := range p.known {
 		j.Known = binary.BigEndian.AppendUint64(j.Known, m.key)
 		j.Known = binary.BigEndian.AppendUint64(j.Known, uint64(m.at)) //nolint:gosec // and back
 	}
-	b, err := json.Marshal(j)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a checkpoint: %w", err)
-	}
-	return b, nil
+	return checkpoint.Encode(j)
 }
 
 // decodeEvents reads what encodeEvents wrote. Anything else, the empty and the half
@@ -49,13 +43,10 @@ func encodeEvents(p progress, origins []string, since int64) ([]byte, error) {
 // read.
 func decodeEvents(b []byte) (p progress, origins []string, since int64, err error) {
 	var j eventsJSON
-	if err := decode(b, &j); err != nil {
+	if err := checkpoint.Decode(b, checkpointVersion, &j); err != nil {
 		return progress{}, nil, 0, err
 	}
-	switch {
-	case j.Version != checkpointVersion:
-		return progress{}, nil, 0, wrongVersion(j.Version)
-	case j.Position == nil || *j.Position < 0 || j.Known == nil || len(j.Known)%momentSize != 0:
+	if j.Position == nil || *j.Position < 0 || j.Known == nil || len(j.Known)%momentSize != 0 {
 		return progress{}, nil, 0, errors.New("decoding a checkpoint: it has no position, or what was named is cut off")
 	}
 	p = progress{pos: *j.Position, lies: j.ShortPages}
@@ -63,22 +54,4 @@ func decodeEvents(b []byte) (p progress, origins []string, since int64, err erro
 		p.known = append(p.known, moment{binary.BigEndian.Uint64(m), int64(binary.BigEndian.Uint64(m[8:]))}) //nolint:gosec // as it was
 	}
 	return p, j.Origins, j.Since, nil
-}
-
-func decode(b []byte, into any) error {
-	if len(bytes.TrimSpace(b)) == 0 {
-		return errors.New("decoding a checkpoint: it is empty")
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("decoding a checkpoint: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("decoding a checkpoint: something follows its JSON")
-	}
-	return nil
-}
-
-func wrongVersion(v int) error {
-	return fmt.Errorf("decoding a checkpoint: it has version %d, this build reads version %d", v, checkpointVersion)
 }

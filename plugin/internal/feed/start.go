@@ -4,12 +4,11 @@ package feed
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
@@ -31,7 +30,7 @@ type start struct {
 
 // startJSON is the checkpoint of a first listing.
 type startJSON struct {
-	Version int      `json:"version"`
+	checkpoint.Versioned
 	Origins []string `json:"origins,omitempty"`
 	Since   int64    `json:"since,omitempty"`
 
@@ -46,13 +45,10 @@ type startJSON struct {
 
 func decodeStart(b []byte) (startJSON, error) {
 	var j startJSON
-	if err := decode(b, &j); err != nil {
+	if err := checkpoint.Decode(b, checkpointVersion, &j); err != nil {
 		return startJSON{}, err
 	}
-	switch {
-	case j.Version != checkpointVersion:
-		return startJSON{}, wrongVersion(j.Version)
-	case j.Anchor <= 0 || j.Next < 0 || j.Highest < 0:
+	if j.Anchor <= 0 || j.Next < 0 || j.Highest < 0 {
 		return startJSON{}, errors.New("decoding a checkpoint: it does not say when the listing began")
 	}
 	return j, nil
@@ -150,9 +146,9 @@ func (s *start) save(ctx context.Context) error {
 	s.mu.Unlock()
 	if dirty && j.Anchor > 0 {
 		j.Version, j.Origins, j.Since = checkpointVersion, s.origins, s.since
-		b, err := json.Marshal(j)
+		b, err := checkpoint.Encode(j)
 		if err != nil {
-			return fmt.Errorf("encoding a checkpoint: %w", err)
+			return err
 		}
 		if err := s.value.save(ctx, b); err != nil {
 			s.mu.Lock()

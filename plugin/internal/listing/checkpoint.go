@@ -3,15 +3,13 @@
 package listing
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
 )
 
 // state is what a checkpoint holds of a list that tells of updates: what was
@@ -61,7 +59,7 @@ func (s *state) advance(p *pending) bool {
 const checkpointVersion = 1
 
 type checkpointJSON struct {
-	Version int      `json:"version"`
+	checkpoint.Versioned
 	Origins []string `json:"origins,omitempty"`
 	Since   int64    `json:"since,omitempty"`
 
@@ -100,7 +98,7 @@ type orderJSON struct {
 // encodeState writes a state as versioned JSON, with what it was made for.
 func encodeState(s state, origins []string, since int64) ([]byte, error) {
 	j := checkpointJSON{
-		Version: checkpointVersion, Origins: origins, Since: since,
+		Versioned: checkpoint.Versioned{Version: checkpointVersion}, Origins: origins, Since: since,
 		Watermark: s.watermark, Stamps: []stampJSON{}, NewestFirst: s.newestFirst, Swept: s.swept, SweptAt: s.sweptAt,
 		ShortPages: s.lies,
 	}
@@ -112,11 +110,7 @@ func encodeState(s state, origins []string, since int64) ([]byte, error) {
 			p.started, p.newest, p.whole, p.loose, orderJSON(p.order), p.covered, encodeMarks(p.marks), encodeMarks(p.front),
 		}
 	}
-	b, err := json.Marshal(j)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a checkpoint: %w", err)
-	}
-	return b, nil
+	return checkpoint.Encode(j)
 }
 
 func encodeMarks(marks []mark) []stampJSON {
@@ -140,12 +134,10 @@ func decodeMarks(j []stampJSON) []mark {
 // never read.
 func decodeState(b []byte) (s state, origins []string, since int64, err error) {
 	var j checkpointJSON
-	if err := decode(b, &j); err != nil {
+	if err := checkpoint.Decode(b, checkpointVersion, &j); err != nil {
 		return state{}, nil, 0, err
 	}
 	switch {
-	case j.Version != checkpointVersion:
-		return state{}, nil, 0, wrongVersion(j.Version)
 	case j.Stamps == nil:
 		return state{}, nil, 0, errors.New("decoding a checkpoint: it does not say what was named")
 	case j.Watermark < 0 || j.Swept < 0 || j.SweptAt < 0 || j.Swept > j.Watermark:
@@ -171,29 +163,22 @@ func decodeState(b []byte) (s state, origins []string, since int64, err error) {
 }
 
 type shardJSON struct {
-	Version int    `json:"version"`
-	Chats   []byte `json:"chats"` // 16 bytes each
+	checkpoint.Versioned
+	Chats []byte `json:"chats"` // 16 bytes each
 }
 
 func encodeShard(ids []chatID) ([]byte, error) {
-	j := shardJSON{Version: checkpointVersion, Chats: make([]byte, 0, len(chatID{})*len(ids))}
+	j := shardJSON{Versioned: checkpoint.Versioned{Version: checkpointVersion}, Chats: make([]byte, 0, len(chatID{})*len(ids))}
 	for _, id := range ids {
 		j.Chats = append(j.Chats, id[:]...)
 	}
-	b, err := json.Marshal(j)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a checkpoint: %w", err)
-	}
-	return b, nil
+	return checkpoint.Encode(j)
 }
 
 func decodeShard(b []byte) ([]chatID, error) {
 	var j shardJSON
-	if err := decode(b, &j); err != nil {
+	if err := checkpoint.Decode(b, checkpointVersion, &j); err != nil {
 		return nil, err
-	}
-	if j.Version != checkpointVersion {
-		return nil, wrongVersion(j.Version)
 	}
 	const size = len(chatID{})
 	if j.Chats == nil || len(j.Chats)%size != 0 {
@@ -204,24 +189,6 @@ func decodeShard(b []byte) ([]chatID, error) {
 		ids = append(ids, chatID(chunk))
 	}
 	return ids, nil
-}
-
-func decode(b []byte, into any) error {
-	if len(bytes.TrimSpace(b)) == 0 {
-		return errors.New("decoding a checkpoint: it is empty")
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(into); err != nil {
-		return fmt.Errorf("decoding a checkpoint: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("decoding a checkpoint: something follows its JSON")
-	}
-	return nil
-}
-
-func wrongVersion(v int) error {
-	return fmt.Errorf("decoding a checkpoint: it has version %d, this build reads version %d", v, checkpointVersion)
 }
 
 // sinceOf is Config.Since as a checkpoint has it.
