@@ -381,8 +381,14 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		}
 		// Something that is known stands there if it has moved down meanwhile, or if this
 		// is past the end and the last page comes again.
+		ended := len(below) == 0 || k.ends(below)
+		if ended && len(below) > p.pageSize/4 { // else it reaches most of a page behind that
+			if ended, err = p.repeatsBelow(ctx, below, at+step); err != nil {
+				return end{}, err
+			}
+		}
 		switch i, _ := k.find(below); {
-		case len(below) == 0, k.ends(below):
+		case ended:
 			continue
 		case i >= 0:
 			// The page that overlaps may show no more than this one did.
