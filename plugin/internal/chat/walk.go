@@ -208,8 +208,12 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 	for idle := 0; ; {
 		k.add(p, fresh)
 		if behind && len(fresh) > 0 && !p.server.Misleads() {
-			if _, err := p.stillEnds(ctx, last, lastAt, len(fresh)); err != nil {
+			still, err := p.stillThere(ctx, last, lastAt)
+			if err != nil {
 				return nil, false, err
+			}
+			if still {
+				p.continued(len(fresh))
 			}
 		}
 		if p.reached(k) {
@@ -397,9 +401,16 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			}
 			return end{}, nil
 		}
-		if still, err := p.stillEnds(ctx, page, at, len(below)+step); !still {
+		if still, err := p.stillThere(ctx, page, at); !still {
 			return end{}, err
 		}
+		// As many may have come before it was asked for as have gone since.
+		if _, oldest, _ := k.edge(p.pageSize); below[0].Time > oldest {
+			if still, err := p.stillThere(ctx, below, at+step); !still {
+				return end{}, err
+			}
+		}
+		p.continued(len(below) + step)
 		if fresh > 0 {
 			// Between this page and that one something may stand, so the overlapping page
 			// comes next.
@@ -412,18 +423,18 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	return end{is: true}, nil
 }
 
-// stillEnds reports whether a short page at a position ends as it did, now that so many
-// entries were met behind it: then they have not come there meanwhile, and short pages
-// mislead at this server.
-func (p *pass) stillEnds(ctx context.Context, page []Item, at, entries int) (bool, error) {
+// stillThere reports whether a page at a position is what it was. Then what was met behind
+// a short one has not come there meanwhile.
+func (p *pass) stillThere(ctx context.Context, page []Item, at int) (bool, error) {
 	again, err := p.fetch(ctx, at)
-	if err != nil || !sameIDs(again, page) {
-		return false, err
-	}
+	return err == nil && sameIDs(again, page), err
+}
+
+// continued takes note that so many entries stand behind a short page.
+func (p *pass) continued(entries int) {
 	if p.server.Continued(entries) {
 		p.onShortPages()
 	}
-	return true, nil
 }
 
 func sameIDs(a, b []Item) bool {
