@@ -38,11 +38,13 @@ var families = map[string]map[string][]string{
 		"inputs":      {"redis_streams", "redis_list"},
 		"outputs":     {"redis_streams", "redis_hash"},
 	},
-	"sql.go":     {"inputs": {"sql_select"}, "outputs": {"sql_insert", "sql_raw"}, "caches": {"sql"}},
-	"nats.go":    {"inputs": {"nats_jetstream"}, "outputs": {"nats", "nats_jetstream"}, "caches": {"nats_kv"}},
-	"amqp.go":    {"inputs": {"amqp_0_9"}, "outputs": {"amqp_0_9"}},
-	"mqtt.go":    {"inputs": {"mqtt"}, "outputs": {"mqtt"}},
-	"mongodb.go": {"inputs": {"mongodb"}, "outputs": {"mongodb"}, "caches": {"mongodb"}},
+	"sql.go":       {"inputs": {"sql_select"}, "outputs": {"sql_insert", "sql_raw"}, "caches": {"sql"}},
+	"nats.go":      {"inputs": {"nats_jetstream"}, "outputs": {"nats", "nats_jetstream"}, "caches": {"nats_kv"}},
+	"amqp.go":      {"inputs": {"amqp_0_9"}, "outputs": {"amqp_0_9"}},
+	"mqtt.go":      {"inputs": {"mqtt"}, "outputs": {"mqtt"}},
+	"confluent.go": {"processors": {"schema_registry_encode", "schema_registry_decode"}},
+	"extended.go":  {"processors": {"parquet_encode", "parquet_decode"}},
+	"mongodb.go":   {"inputs": {"mongodb"}, "outputs": {"mongodb"}, "caches": {"mongodb"}},
 }
 
 // onlyByTag are in no build that does not name their tag.
