@@ -80,12 +80,12 @@ func startPipeline(t *testing.T, config string, e env) *pipeline {
 	}()
 	t.Cleanup(func() {
 		p.kill()
-		content, _ := os.ReadFile(p.log)
-		if strings.Contains(string(content), secret) {
+		said := p.said(t)
+		if strings.Contains(said, secret) {
 			t.Error("the log holds the channel's secret")
 		}
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", config, last(string(content), 40))
+			t.Logf("the log of %s:\n%s", config, last(said, 40))
 		}
 	})
 	return p
@@ -122,6 +122,18 @@ func (p *pipeline) lines(t *testing.T) []string {
 	require.NoError(t, err)
 	lines := strings.Split(string(content), "\n")
 	return lines[:len(lines)-1]
+}
+
+// said returns all that the pipeline has printed. Its log is on standard error where the messages are on standard output, and else there.
+func (p *pipeline) said(t *testing.T) string {
+	t.Helper()
+	var said []byte
+	for _, path := range []string{p.out, p.log} {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		said = append(said, content...)
+	}
+	return string(said)
 }
 
 func (p *pipeline) running() bool {
