@@ -320,12 +320,13 @@ func TestConfig_EveryShippedPipelineIsStrictAndHidesItself(t *testing.T) {
 // secured is what the components that talk to a system of their own need for a
 // secured one: each of these fields has a variable in every example.
 var secured = map[string][]string{
-	"kafka_franz":      {"tls", "sasl"},
-	"redpanda":         {"tls", "sasl"},
-	"elasticsearch_v8": {"tls", "basic_auth", "api_key"},
-	"opensearch":       {"tls", "basic_auth"},
-	"redis":            {"tls", "url"},
-	"sql_insert":       {"dsn"},
+	"kafka_franz":            {"tls", "sasl"},
+	"redpanda":               {"tls", "sasl"},
+	"elasticsearch_v8":       {"tls", "basic_auth", "api_key"},
+	"opensearch":             {"tls", "basic_auth"},
+	"redis":                  {"tls", "url"},
+	"sql_insert":             {"dsn"},
+	"schema_registry_encode": {"url", "tls", "basic_auth"},
 }
 
 // A cluster that asks for a password needs variables, not another pipeline.

@@ -19,6 +19,7 @@ const (
 	kafkaVersion         = "3.9.1"
 	openSearchVersion    = "2.19.3"
 	elasticsearchVersion = "8.19.3"
+	apicurioVersion      = "2.6.13.Final"
 )
 
 var fetched struct {
@@ -57,17 +58,17 @@ func mavenServers(tb testing.TB) string {
 			tb.Fatalf("opening the servers' folder: %v", err)
 		}
 	}
-	done := filepath.Join(dir, "complete-"+kafkaVersion+"-"+openSearchVersion+"-"+elasticsearchVersion)
+	done := filepath.Join(dir, "complete-"+kafkaVersion+"-"+openSearchVersion+"-"+elasticsearchVersion+"-"+apicurioVersion)
 	if _, err := os.Stat(done); err == nil {
 		fetched.dir = dir
 		return dir
 	}
 
 	java(tb)
-	tb.Logf("fetching Kafka %s, OpenSearch %s and Elasticsearch %s", kafkaVersion, openSearchVersion, elasticsearchVersion)
+	tb.Logf("fetching Kafka %s, OpenSearch %s, Elasticsearch %s and Apicurio Registry %s", kafkaVersion, openSearchVersion, elasticsearchVersion, apicurioVersion)
 	maven := exec.Command(tool(tb, "maven", "mvn"), "--batch-mode", "--quiet", "--file", filepath.Join(sourceDir(), "pom.xml"),
 		"-Dservers.dir="+dir, "-Dkafka.version="+kafkaVersion, "-Dopensearch.version="+openSearchVersion,
-		"-Delasticsearch.version="+elasticsearchVersion, "package")
+		"-Delasticsearch.version="+elasticsearchVersion, "-Dapicurio.version="+apicurioVersion, "package")
 	if out, err := maven.CombinedOutput(); err != nil {
 		tb.Fatalf("fetching the servers from Maven Central: %v\n%s", err, out)
 	}
