@@ -43,24 +43,9 @@ func mavenServers(tb testing.TB) string {
 	tb.Helper()
 	fetched.Lock()
 	defer fetched.Unlock()
-	if fetched.dir != "" {
-		return fetched.dir
-	}
-
-	dir := os.Getenv("KOMMO_SERVERS_DIR")
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "kommo-servers-"); err != nil { //nolint:usetesting // it serves all tests
-			tb.Fatalf("making a folder for the servers: %v", err)
-		}
-		// Servers run as another user where the tests run as root.
-		if err := os.Chmod(dir, 0o755); err != nil {
-			tb.Fatalf("opening the servers' folder: %v", err)
-		}
-	}
+	dir := fetchedDir(tb)
 	done := filepath.Join(dir, "complete-"+kafkaVersion+"-"+openSearchVersion+"-"+elasticsearchVersion+"-"+apicurioVersion)
 	if _, err := os.Stat(done); err == nil {
-		fetched.dir = dir
 		return dir
 	}
 
@@ -76,6 +61,26 @@ func mavenServers(tb testing.TB) string {
 	completeElasticsearch(tb, filepath.Join(dir, "elasticsearch-"+elasticsearchVersion))
 	if err := os.WriteFile(done, nil, 0o644); err != nil {
 		tb.Fatalf("noting that the servers are complete: %v", err)
+	}
+	return dir
+}
+
+// fetchedDir returns the folder for what is fetched. The caller holds the lock.
+func fetchedDir(tb testing.TB) string {
+	tb.Helper()
+	if fetched.dir != "" {
+		return fetched.dir
+	}
+	dir := os.Getenv("KOMMO_SERVERS_DIR")
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "kommo-servers-"); err != nil { //nolint:usetesting // it serves all tests
+			tb.Fatalf("making a folder for the servers: %v", err)
+		}
+		// Servers run as another user where the tests run as root.
+		if err := os.Chmod(dir, 0o755); err != nil {
+			tb.Fatalf("opening the servers' folder: %v", err)
+		}
 	}
 	fetched.dir = dir
 	return dir
