@@ -3,7 +3,8 @@ CREATE TABLE IF NOT EXISTS kommo_messages (
     message         jsonb NOT NULL,
     operation       text GENERATED ALWAYS AS (message ->> 'operation') STORED,
     scope_id        text GENERATED ALWAYS AS (message ->> 'scope_id') STORED,
-    chat_id         text GENERATED ALWAYS AS (message ->> 'chat_id') STORED NOT NULL,
+    -- '' where the CRM's messages do not say it. A key has no place for NULL.
+    chat_id         text GENERATED ALWAYS AS (coalesce(message ->> 'chat_id', '')) STORED NOT NULL,
     talk_id         bigint GENERATED ALWAYS AS ((message ->> 'talk_id')::bigint) STORED,
     contact_id      bigint GENERATED ALWAYS AS ((message ->> 'contact_id')::bigint) STORED,
     entity_id       bigint GENERATED ALWAYS AS ((message ->> 'entity_id')::bigint) STORED,
