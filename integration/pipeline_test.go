@@ -52,7 +52,7 @@ func (e env) list() []string {
 // pipeline is a running example.
 type pipeline struct {
 	cmd    *exec.Cmd
-	out    string // standard output
+	out    string // standard output, where the log is too unless messages are
 	log    string // standard error
 	exited chan struct{}
 }
@@ -81,8 +81,10 @@ func startPipeline(t *testing.T, config string, e env) *pipeline {
 	t.Cleanup(func() {
 		p.kill()
 		said := p.said(t)
-		if strings.Contains(said, secret) {
-			t.Error("the log holds the channel's secret")
+		for _, kept := range []string{secret, accessToken} {
+			if strings.Contains(said, kept) {
+				t.Error("the log holds the channel's secret or the account's token")
+			}
 		}
 		if t.Failed() {
 			t.Logf("the log of %s:\n%s", config, last(said, 40))

@@ -27,8 +27,7 @@ const (
 	lister        = "examples/scale-out/lister.yaml"
 	worker        = "examples/scale-out/worker.yaml"
 
-	accessToken = "kommo-sandbox-demo-token" // what the sandbox takes where it is told nothing else
-	origin      = "com.example.sandbox"
+	origin = "com.example.sandbox"
 )
 
 // 300 chats of two pages each, three workers that share 25 requests a second, one of them killed and one added in the middle.
