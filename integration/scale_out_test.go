@@ -57,7 +57,7 @@ func TestScaleOut(t *testing.T) {
 	api.forget(t)
 
 	var workers []*scaledWorker
-	add := func() { workers = append(workers, startWorker(t, e)) }
+	add := func() { workers = append(workers, startWorker(t, worker, e)) }
 	for range 3 {
 		add()
 	}
@@ -66,7 +66,7 @@ func TestScaleOut(t *testing.T) {
 	before := workers[0].messages(t)
 	workers[0].kill()
 	add()
-	eventually(t, "all chats read and committed", func() bool { return committed(t, kafka) == chats })
+	eventually(t, "all chats read and committed", func() bool { return committed(t, kafka, consumerGroup, chatsTopic) == chats })
 
 	sent := api.messages(t)
 	records := consume(t, kafka, topic)
@@ -123,16 +123,16 @@ type scaledWorker struct {
 	address string
 }
 
-func startWorker(t *testing.T, e env) *scaledWorker {
+func startWorker(t *testing.T, config string, e env) *scaledWorker {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	return &scaledWorker{startPipeline(t, worker, e.with(env{"KOMMO_HTTP_ADDRESS": address})), address}
+	return &scaledWorker{startPipeline(t, config, e.with(env{"KOMMO_HTTP_ADDRESS": address})), address}
 }
 
-var messagesMetric = regexp.MustCompile(`(?m)^kommo_chat_history_messages_total(?:{.*})? (\S+)$`)
+var messagesMetric = regexp.MustCompile(`(?m)^kommo_(?:chat|talk)_history_messages_total(?:{.*})? (\S+)$`)
 
 // messages returns how many messages a worker has read, as its metrics say.
 func (w *scaledWorker) messages(t *testing.T) float64 {
@@ -162,17 +162,17 @@ func requireNamedOnce(t *testing.T, records []*kgo.Record, api *sandbox) {
 	}
 }
 
-// committed returns how many records of the topic of chats the workers are done with.
-func committed(t *testing.T, kafka *servers.Kafka) int64 {
+// committed returns how many records of the topic the workers of the group are done with.
+func committed(t *testing.T, kafka *servers.Kafka, group, topic string) int64 {
 	t.Helper()
 	client, err := kadm.NewOptClient(kgo.SeedBrokers(kafka.Address))
 	require.NoError(t, err)
 	defer client.Close()
-	offsets, err := client.FetchOffsets(t.Context(), consumerGroup)
+	offsets, err := client.FetchOffsets(t.Context(), group)
 	require.NoError(t, err)
 	var n int64
 	offsets.Each(func(o kadm.OffsetResponse) {
-		if o.Topic == chatsTopic {
+		if o.Topic == topic {
 			n += o.At
 		}
 	})

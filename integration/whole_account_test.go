@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kommo-connect/kommo-connect/integration/servers"
 )
@@ -136,4 +138,97 @@ func testWholeAccount(t *testing.T, config string, e env, messages func() []acco
 	for talk, list := range want {
 		require.Equal(t, list, got[talk], fmt.Sprintf("talk %d", talk))
 	}
+}
+
+// One lists the talks from the feed, three workers read them with 25 requests a second for all, one of them is killed and one
+// added in the middle, and then messages arrive.
+func TestWholeAccount_ManyWorkers(t *testing.T) {
+	const (
+		perSecond  = 25
+		talksTopic = "kommo.talks"
+		group      = "kommo.talk-workers"
+	)
+	kafka, redis := startKafka(t), servers.StartRedis(t)
+	forever := "-1"
+	_, err := admin(t, kafka).CreateTopic(t.Context(), 12, 1, map[string]*string{"retention.ms": &forever}, talksTopic)
+	require.NoError(t, err)
+	api := startAccount(t, 250, 20)
+	e := readAccount(t, api).with(env{
+		"KAFKA_BROKERS": kafka.Address, "REDIS_URL": redis.URL, "KOMMO_HTTP_ADDRESS": "127.0.0.1:0", "KOMMO_POLL_INTERVAL": "1s",
+		// Nobody is held back by a limit of its own: the shared one has to do.
+		"KOMMO_REQUESTS_PER_SECOND": "0", "KOMMO_REQUEST_INTERVAL": (time.Second / perSecond).String(),
+	})
+	total := func() (n int) {
+		for _, list := range api.accountMessages(t) {
+			n += len(list)
+		}
+		return n
+	}
+	arrived := func() (talks map[int][]accountMessage, repeated int) {
+		var documents [][]byte
+		for _, record := range consume(t, kafka, topic) {
+			documents = append(documents, record.Value)
+		}
+		return byTalk(readMessages(t, documents))
+	}
+	count := func() (n int) {
+		talks, _ := arrived()
+		for _, list := range talks {
+			n += len(list)
+		}
+		return n
+	}
+
+	listing := startPipeline(t, "examples/whole-account/lister.yaml", e)
+	var workers []*scaledWorker
+	add := func() { workers = append(workers, startWorker(t, "examples/whole-account/worker.yaml", e)) }
+	for range 3 {
+		add()
+	}
+	eventually(t, "a third of the messages", func() bool { return count() >= total()/3 })
+	shares := []float64{workers[0].messages(t)}
+	workers[0].kill()
+	add()
+	eventually(t, "the backfill", func() bool { return count() == total() })
+
+	api.inTalk(t, 5, "written later")
+	api.opens(t, 2000, "a talk that is new")
+	eventually(t, "what arrives", func() bool { return count() == total() })
+	eventually(t, "all talks read and committed", func() bool {
+		named := produced(t, kafka, talksTopic)
+		return named > 0 && committed(t, kafka, group, talksTopic) == named
+	})
+
+	for _, w := range workers[1:] {
+		shares = append(shares, w.messages(t))
+	}
+	got, repeated := arrived()
+	sum := api.requests(t)
+	t.Logf("%d messages, %d of them came again; messages of each worker: %v, the first was killed; %d requests, at most %d in a second",
+		total(), repeated, shares, sum.Requests, sum.PeakPerSecond)
+	require.Equal(t, api.accountMessages(t), got, "every message, in order where each came first")
+	for i, share := range shares {
+		require.Greater(t, share, float64(total())/20, "messages of worker %d", i+1)
+	}
+	require.LessOrEqual(t, sum.PeakPerSecond, perSecond*6/5, "requests of all in a second")
+	for _, record := range consume(t, kafka, topic) {
+		require.Equal(t, string(record.Key), header(record, "kommo_talk_id"))
+		require.NotEmpty(t, header(record, "kommo_origin"), "what the feed tells of a talk gets through to its messages")
+		require.NotEmpty(t, header(record, "kommo_entity_id"))
+	}
+
+	listing.stop(t)
+	for _, w := range workers[1:] {
+		w.stop(t)
+	}
+}
+
+// header returns a record's header, or "".
+func header(record *kgo.Record, key string) string {
+	for _, h := range record.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
