@@ -29,8 +29,8 @@ import (
 )
 
 // The alert rules are tested on recordings: the series that they use, as the
-// service of config/kommo-connect.yaml exposed them while it read a sandbox that
-// had a bad day. Each file in recordings has a name from the table below. To record
+// services of config/kommo-connect.yaml and, from account- on, of config/account.yaml
+// exposed them while they read a sandbox that had a bad day. Each file in recordings has a name from the table below. To record
 // them anew, after make build-core build-sandbox:
 //
 //	go test -tags integration -count=1 -run TestAlerts_Record ./integration -record
@@ -71,6 +71,29 @@ var recorded = map[string]struct {
 	"no-checkpoints": {
 		sandbox: []string{"--grow", "5/s"}, env: map[string]string{"KOMMO_CHECKPOINT_CONFIG": "directory: /nowhere/at/all"},
 		alerts: []string{"KommoCheckpointErrors"},
+	},
+
+	"account-healthy":       {sandbox: []string{"--grow", "5/s"}},
+	"account-server-errors": {sandbox: []string{"--fault", "503"}, alerts: []string{"KommoAPIDown", "KommoRequestsFail"}},
+	"account-unreachable":   {env: map[string]string{"KOMMO_API_URL": "http://127.0.0.1:1"}, alerts: []string{"KommoAPIDown", "KommoRequestsFail"}},
+	"account-wrong-token":   {env: map[string]string{"KOMMO_ACCESS_TOKEN": "another-token"}, alerts: []string{"KommoAPIDown", "KommoRefused"}},
+	"account-no-scope": {
+		sandbox: []string{"--fault", "403,body=scope,endpoint=talk-messages"}, alerts: []string{"KommoAPIDown", "KommoRefused"},
+	},
+	"account-no-plan":        {sandbox: []string{"--fault", "402,endpoint=talk-messages"}, alerts: []string{"KommoAPIDown", "KommoRefused"}},
+	"account-throttled":      {sandbox: []string{"--grow", "5/s", "--fault", "429,probability=0.2,retry_after=1s"}, alerts: []string{"KommoThrottled"}},
+	"account-one-talk-fails": {sandbox: []string{"--fault", "400,endpoint=talk-messages,talks=6"}, alerts: []string{"KommoFailingChats"}},
+	"account-nothing-is-delivered": {
+		env:    map[string]string{"KOMMO_OUTPUT": "reject", "KOMMO_OUTPUT_CONFIG": "no"},
+		alerts: []string{"KommoNoAcknowledgement"},
+	},
+	"account-no-checkpoints": {
+		sandbox: []string{"--grow", "5/s"}, env: map[string]string{"KOMMO_CHECKPOINT_CONFIG": "directory: /nowhere/at/all"},
+		alerts: []string{"KommoCheckpointErrors"},
+	},
+	"account-a-message-is-missing": {
+		sandbox: []string{"--grow", "5/s", "--fault", "late,endpoint=talk-messages,messages=3ad119d2-5a58-4d8e-ba71-0d61209f6f91"},
+		alerts:  []string{"KommoMessagesMissing"},
 	},
 }
 
@@ -128,6 +151,22 @@ func TestAlerts_OfLongerTimes(t *testing.T) {
 		"nobody has written for a day": {
 			map[string]string{`kommo_chat_history_newest_message_timestamp{job="kommo",instance="a"}`: "1x6000"},
 			[]ruleCheck{{at: 23 * time.Hour}, {at: 24*time.Hour + 20*time.Minute, fire: []string{"KommoNewestMessageTooOld"}}},
+		},
+		"an account's service that is gone": {
+			map[string]string{`kommo_talk_history_chats{job="kommo",instance="a",state="waiting"}`: "1x40 stale", up: "1x40 0x400"},
+			[]ruleCheck{{at: time.Hour, fire: []string{"KommoDown"}}},
+		},
+		"nobody has written in an account for a day": {
+			map[string]string{`kommo_talk_history_newest_message_timestamp{job="kommo",instance="a"}`: "1x6000"},
+			[]ruleCheck{{at: 23 * time.Hour}, {at: 24*time.Hour + 20*time.Minute, fire: []string{"KommoNewestMessageTooOld"}}},
+		},
+		"a message that was missing an hour ago": {
+			map[string]string{`kommo_talk_history_missing_total{job="kommo",instance="a"}`: "0x20 1x500"},
+			[]ruleCheck{{at: 5 * time.Minute}, {at: 6 * time.Minute, fire: []string{"KommoMessagesMissing"}}, {at: 70 * time.Minute}},
+		},
+		"both inputs in one process, of which the account's is down": {
+			map[string]string{apiUp + `{job="kommo",instance="a"}`: "1x100", `kommo_talk_history_api_up{job="kommo",instance="a"}`: "1x20 0x100"},
+			[]ruleCheck{{at: 6 * time.Minute}, {at: 15 * time.Minute, fire: []string{"KommoAPIDown"}}},
 		},
 		"a lister whose API is down": {
 			map[string]string{`kommo_chats_api_up{job="kommo",instance="a"}`: "1x20 0x100"},
@@ -202,7 +241,7 @@ func readRecording(t *testing.T, name string) map[string]string {
 		name, values, ok := strings.Cut(strings.TrimSpace(line), " ")
 		require.True(t, ok, line)
 		series[name] = values
-		known = known || strings.HasPrefix(name, apiUp)
+		known = known || strings.Contains(name, "_api_up{")
 	}
 	if slices.Contains(recorded[name].alerts, "KommoAPIDown") && !known {
 		series[apiUp+`{job="kommo",instance="a"}`] = fmt.Sprintf("1 0x%d", scrapes-2)
@@ -211,7 +250,7 @@ func readRecording(t *testing.T, name string) map[string]string {
 }
 
 // ruleMetrics are the metrics that the rules use and that the binary exposes.
-var ruleMetrics = regexp.MustCompile(`^(kommo_\w+_(requests_total|throttled_total|chats|checkpoint_errors_total|listed_total|api_up)|output_sent)({[^ ]*})? (\S+)$`)
+var ruleMetrics = regexp.MustCompile(`^(kommo_\w+_(requests_total|throttled_total|missing_total|chats|checkpoint_errors_total|listed_total|api_up)|output_sent)({[^ ]*})? (\S+)$`)
 
 func TestAlerts_Record(t *testing.T) {
 	if !*record {
@@ -220,20 +259,24 @@ func TestAlerts_Record(t *testing.T) {
 	for name, tc := range recorded {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := startSandbox(t, append([]string{"--demo"}, tc.sandbox...)...)
+			chats, input, config := "--demo", "kommo_chat_history", "config/kommo-connect.yaml"
+			if strings.HasPrefix(name, "account-") {
+				chats, input, config = "--account", "kommo_talk_history", "config/account.yaml"
+			}
+			s := startSandbox(t, append([]string{chats}, tc.sandbox...)...)
 			address := freeAddress(t)
-			e := readFrom(t, s).with(env{
+			e := readFrom(t, s).with(readAccount(t, s)).with(env{
 				"KOMMO_HTTP_ADDRESS": address, "KOMMO_POLL_INTERVAL": "400ms", "KOMMO_REQUESTS_PER_SECOND": "100",
 				"KOMMO_CHECKPOINT_CONFIG": "directory: " + t.TempDir(),
 			}).with(tc.env)
 			args := []string{"run"}
 			for _, set := range append([]string{
-				"input.kommo_chat_history.timeout=400ms", "input.kommo_chat_history.backoff.initial_interval=7ms",
-				"input.kommo_chat_history.backoff.max_interval=400ms",
+				"input." + input + ".timeout=400ms", "input." + input + ".backoff.initial_interval=7ms",
+				"input." + input + ".backoff.max_interval=400ms",
 			}, tc.set...) {
 				args = append(args, "--set", set)
 			}
-			cmd := exec.Command(binary(t, "kommo-connect-core"), append(args, "config/kommo-connect.yaml")...)
+			cmd := exec.Command(binary(t, "kommo-connect-core"), append(args, config)...)
 			cmd.Dir, cmd.Env = project, e.list()
 			require.NoError(t, cmd.Start())
 			defer func() {

@@ -6,16 +6,20 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
 )
 
 const (
@@ -97,7 +101,7 @@ func TestObservability_AlertsCoverWhatOperatorsMustKnow(t *testing.T) {
 	names := alertQueries(t)
 	for _, want := range []string{
 		"KommoDown", "KommoAPIDown", "KommoRequestsFail", "KommoRefused", "KommoThrottled", "KommoNoAcknowledgement",
-		"KommoNewestMessageTooOld", "KommoFailingChats", "KommoCheckpointErrors",
+		"KommoNewestMessageTooOld", "KommoFailingChats", "KommoCheckpointErrors", "KommoMessagesMissing",
 	} {
 		assert.Contains(t, names, want)
 	}
@@ -123,6 +127,8 @@ func TestParsePromQL(t *testing.T) {
 		`sum(rate(a_total{outcome=ok}[5m]))`:                                     "matcher",
 		`sum(rte(a_total[5m]))`:                                                  "unknown function rte",
 		`a_total{outcome="ok"`:                                                   "braces",
+		`{__name__=~"a_.*|z", outcome="ok"}`:                                     "",
+		`{__name__=~"z_.*"}`:                                                     `nothing exposes {__name__=~"z_.*"}`,
 		`1 + 2`:                                                                  "names no metric",
 	}
 	for q, want := range tests {
@@ -152,8 +158,8 @@ var (
 	labelPair  = regexp.MustCompile(`(\w+)="((?:[^"\\]|\\.)*)"`)
 )
 
-// scrape returns what the binary exposes: as the shipped service, after it has
-// read a sandbox's chats, and as the webhook example, which lists chats too.
+// scrape returns what the binary exposes: as the shipped services, after they have
+// read a sandbox's chats and talks, and as the webhook example, which lists chats too.
 func scrape(t *testing.T) metrics {
 	t.Helper()
 	with := newSeeded(t, 2, 60)
@@ -163,7 +169,26 @@ func scrape(t *testing.T) metrics {
 	exposed := metrics{}
 	exposed.add(t, "http://"+with.address+"/metrics")
 	exposed.add(t, "http://"+startWebhooks(t, "1h").http+"/metrics")
+	exposed.add(t, "http://"+startAccount(t, 2, 60)+"/metrics")
 	return exposed
+}
+
+// startAccount starts the shipped service of an account, waits until it has read one of so many talks and messages, and returns
+// its address.
+func startAccount(t *testing.T, talks, messages int) (address string) {
+	t.Helper()
+	kommo, err := sandbox.New(sandbox.Config{AccessToken: sandbox.DemoAccessToken})
+	require.NoError(t, err)
+	server := httptest.NewServer(kommo)
+	t.Cleanup(server.Close)
+	require.NoError(t, kommo.SyntheticTalks(talks, messages, time.Now().Add(-time.Hour), time.Second))
+	env := accountEnv()
+	address = freeAddress(t)
+	env["KOMMO_API_URL"], env["KOMMO_HTTP_ADDRESS"] = server.URL, address
+	env["KOMMO_CHECKPOINT_CONFIG"], env["KOMMO_REQUESTS_PER_SECOND"] = "directory: "+t.TempDir(), "100"
+	s := start(t, env, "run", accountConfig)
+	s.waitFor(t, func() bool { return s.stdout.count("\n") == talks*messages }, "the messages of all talks")
+	return address
 }
 
 // add reads a page of metrics.
@@ -268,6 +293,19 @@ func (q promQuery) check(exposed metrics) []string {
 			slices.ContainsFunc(exposed[metric], func(labels map[string]string) bool { return labels[label] != "" })
 	}
 	for _, s := range q.selectors {
+		if s.metric == "" { // one by its name's pattern
+			name := s.matchers[0]
+			for metric := range exposed {
+				if name.matches(metric) {
+					s.metric = metric
+				}
+			}
+			if s.metric == "" {
+				problems = append(problems, fmt.Sprintf("nothing exposes {__name__%s%q}", name.operator, name.value))
+				continue
+			}
+			s.matchers = s.matchers[1:]
+		}
 		if slices.Contains(notScraped, s.metric) && len(exposed[s.metric]) == 0 {
 			continue
 		}
@@ -373,6 +411,9 @@ func (p *promParser) step() error {
 		if inside := p.next(); !promRange.MatchString(inside) || p.next() != "]" {
 			return fmt.Errorf("%q is no range", inside)
 		}
+	case token == "{" && p.peek() == "__name__":
+		p.tokens = append([]string{token}, p.tokens...)
+		return p.selector("")
 	case token == "{" || token == "}":
 		return fmt.Errorf("braces without a metric")
 	case !isName(token) || slices.Contains(promOperators, token):

@@ -13,7 +13,7 @@ const (
 	OutcomeOK          Outcome = "ok"           // 200, decoded
 	OutcomeEmpty       Outcome = "empty"        // 204
 	OutcomeThrottled   Outcome = "throttled"    // 429
-	OutcomeRefused     Outcome = "refused"      // 401, 403
+	OutcomeRefused     Outcome = "refused"      // 401, 402, 403
 	OutcomeRejected    Outcome = "rejected"     // 400, 404, any other 4xx, and a 2xx that is neither 200 nor 204
 	OutcomeServerError Outcome = "server_error" // 5xx, and the 4xx that pass by themselves: 408, 421, 423, 425
 	OutcomeRedirected  Outcome = "redirected"   // 3xx
@@ -64,7 +64,7 @@ func outcomeOf(status int) Outcome {
 	switch {
 	case status == 429:
 		return OutcomeThrottled
-	case status == 401 || status == 403:
+	case status >= 401 && status <= 403:
 		return OutcomeRefused
 	case status >= 500 || passing(status):
 		return OutcomeServerError

@@ -154,7 +154,7 @@ func TestGet_Outcomes(t *testing.T) {
 		"304":                 {answer{status: 304}, OutcomeRedirected, false, "not followed"},
 		"400":                 {answer{status: 400, body: `{"error_code":"E1","error_description":"no such\nchat","text":"` + secretText + `"}`}, OutcomeRejected, false, "status 400 Bad Request"},
 		"401":                 {answer{status: 401, body: `{"title":"Unauthorized","detail":"token expired"}`}, OutcomeRefused, false, "401 Unauthorized: check the credentials"},
-		"402":                 {answer{status: 402}, OutcomeRejected, false, "status 402"},
+		"402":                 {answer{status: 402}, OutcomeRefused, false, "status 402"},
 		"403 HTML":            {answer{status: 403, body: "<html><body>" + secretText}, OutcomeRefused, false, "(an HTML page)"},
 		"404":                 {answer{status: 404, body: "what " + secretText}, OutcomeRejected, false, "status 404 Not Found: check the ids"},
 		"429":                 {answer{status: 429}, OutcomeThrottled, true, "lower requests_per_second"},
