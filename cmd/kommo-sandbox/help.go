@@ -133,7 +133,7 @@ Faults
     messages=ID|ID, every=N, from=N, to=N     places count from the oldest, 0
 
   Settings of all: chat=ID or chats=ID|ID, talks=ID|ID (only these),
-  endpoint=history|talks|contact-chats|talk|talk-messages|events,
+  endpoint=history|talks|contact-chats|talk|talk-messages|events|account,
   after=N (let N requests pass), count=N (then be well again), probability=0.1,
   starts=10s (wait until then), lasts=4s (be well again after).
 
@@ -141,6 +141,7 @@ Calls
   GET /v2/origin/custom/SCOPE_ID/chats/CHAT_ID/history?offset=0&limit=50    signed
   GET /api/v4/talks, GET /api/v4/contacts/chats                             bearer token
   GET /api/v4/talks/ID, GET /api/v4/talks/ID/messages, GET /api/v4/events   bearer token
+  GET /api/v4/account                                                       bearer token
 
 Control, unsigned, with JSON bodies
   GET    /sandbox/health

@@ -30,6 +30,8 @@ const (
 	EndpointTalkMessages Endpoint = "talk-messages"
 	// EndpointEvents is GET /api/v4/events.
 	EndpointEvents Endpoint = "events"
+	// EndpointAccount is GET /api/v4/account.
+	EndpointAccount Endpoint = "account"
 	// EndpointOther is any path that the API does not have.
 	EndpointOther Endpoint = "other"
 )

@@ -378,7 +378,7 @@ func (f Fault) validateKind() error {
 }
 
 func (f Fault) validateReach() error {
-	all := []Endpoint{EndpointHistory, EndpointTalks, EndpointContactChats, EndpointTalk, EndpointTalkMessages, EndpointEvents}
+	all := []Endpoint{EndpointHistory, EndpointTalks, EndpointContactChats, EndpointTalk, EndpointTalkMessages, EndpointEvents, EndpointAccount}
 	if f.Endpoint != "" && !slices.Contains(all, f.Endpoint) {
 		return fmt.Errorf("endpoint: want one of %s, got %q", all, string(f.Endpoint))
 	}

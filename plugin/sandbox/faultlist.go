@@ -89,6 +89,7 @@ func (f Fault) stage() stage {
 func (f Fault) has(endpoint Endpoint) bool {
 	messages := endpoint == EndpointTalkMessages
 	timeline := messages || endpoint == EndpointEvents
+	single := endpoint == EndpointTalk || endpoint == EndpointAccount
 	switch f.Kind {
 	case FaultForeign, FaultBomb, FaultIgnoreLimit, FaultPastEnd:
 		return endpoint == EndpointHistory
@@ -101,9 +102,9 @@ func (f Fault) has(endpoint Endpoint) bool {
 	case FaultDelivery, FaultWholeChat:
 		return messages
 	case FaultNext:
-		return endpoint != EndpointHistory && endpoint != EndpointTalk
+		return endpoint != EndpointHistory && !single
 	case FaultHideItems, FaultPageCap, FaultStamp:
-		return endpoint != EndpointTalk
+		return !single
 	}
 	return true
 }

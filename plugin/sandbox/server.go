@@ -100,6 +100,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveTalkMessages(w, r, path[3])
 	case ok && slices.Equal(path, []string{"api", "v4", "events"}):
 		s.serveEvents(w, r)
+	case ok && slices.Equal(path, []string{"api", "v4", "account"}):
+		s.serveAccount(w, r)
 	case ok && slices.Equal(path, []string{"api", "v4", "contacts", "chats"}):
 		s.serveContactChats(w, r)
 	default:

@@ -32,6 +32,9 @@ const (
 	ScopeMessages = "list_external_messages"
 )
 
+// demoAccountID is the account's number.
+const demoAccountID = 31337
+
 // Claims are what a token says of itself.
 type Claims struct {
 	// Scopes are what it may be used for. Nil: ScopeCRM and ScopeMessages. One that
@@ -56,7 +59,7 @@ func NewToken(c Claims) string {
 	rand.Read(signature)
 	return part(map[string]string{"typ": "JWT", "alg": "RS256"}) + "." + part(map[string]any{
 		"aud": newID(), "jti": newID(), "iat": now.Unix(), "nbf": now.Unix(), "exp": c.Expires.Unix(), "sub": "504141", "grant_type": "",
-		"account_id": 31337, "base_domain": "kommo.com", "version": 2, "scopes": c.Scopes,
+		"account_id": demoAccountID, "base_domain": "kommo.com", "version": 2, "scopes": c.Scopes,
 	}) + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
