@@ -23,7 +23,8 @@ const (
 // Page is one answer of a list.
 type Page struct {
 	Entries []Entry // in the API's own order; nil if there are none
-	More    bool    // the API says that a page follows
+	More    bool    // the API says that a page follows: Next.Is
+	Next    Next    // the link to the page behind
 	// Date is the server's time when it answered, to the second; the local time
 	// where it did not tell.
 	Date time.Time
@@ -105,7 +106,7 @@ func DecodePage(body []byte, embedded string) (Page, error) {
 	if err := d.read(body); err != nil {
 		return Page{}, err
 	}
-	page := Page{More: d.next.Is}
+	page := Page{More: d.next.Is, Next: d.next}
 	for _, raw := range rows {
 		// A copy: one row may be kept for long after its page.
 		page.Entries = append(page.Entries, newEntry(bytes.Clone(raw)))
