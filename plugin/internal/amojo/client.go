@@ -127,13 +127,23 @@ func validateScopeID(s string) error {
 // error of package apicall, whose Retryable says if it is worth trying again. It
 // is ctx.Err() when ctx ends.
 func (c *Client) History(ctx context.Context, chatID string, offset, limit int) (Page, error) {
+	if limit < 1 || limit > MaxLimit {
+		return Page{}, fmt.Errorf("reading the history of chat %q: limit: want 1..%d, got %d", chatID, MaxLimit, limit)
+	}
+	return c.HistoryBeyond(ctx, chatID, offset, limit)
+}
+
+// HistoryBeyond is [Client.History] with a limit of up to [MaxItems]. Whether the API
+// gives more than [MaxLimit], fewer or an error is not known (chats-api.md, The history
+// call, row "default limit"): this is for finding out.
+func (c *Client) HistoryBeyond(ctx context.Context, chatID string, offset, limit int) (Page, error) {
 	switch {
 	case chatID == "", chatID == ".", chatID == "..":
 		return Page{}, fmt.Errorf("reading the history of chat %q: want the chat's id in the Chats API", chatID)
 	case offset < 0:
 		return Page{}, fmt.Errorf("reading the history of chat %q: offset: want 0 or more, got %d", chatID, offset)
-	case limit < 1 || limit > MaxLimit:
-		return Page{}, fmt.Errorf("reading the history of chat %q: limit: want 1..%d, got %d", chatID, MaxLimit, limit)
+	case limit < 1 || limit > MaxItems:
+		return Page{}, fmt.Errorf("reading the history of chat %q: limit: want 1..%d, got %d", chatID, MaxItems, limit)
 	}
 	target := *c.base
 	target.Path = c.path + chatID + "/history"

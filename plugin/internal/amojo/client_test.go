@@ -460,6 +460,17 @@ func TestHistory_ArgumentsAreChecked(t *testing.T) {
 	}
 }
 
+func TestHistoryBeyond_AsksForMoreThanThePromisedMost(t *testing.T) {
+	c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
+		assert.Equal(t, "limit=51&offset=0", r.URL.RawQuery)
+		return reply(r, 200, `{"messages":[]}`), nil
+	})
+	_, err := c.HistoryBeyond(t.Context(), testChat, 0, 51)
+	require.NoError(t, err)
+	_, err = c.HistoryBeyond(t.Context(), testChat, 0, MaxItems+1)
+	require.ErrorContains(t, err, "limit: want 1..20000, got 20001")
+}
+
 func TestHistory_EndsWithCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClient(t, Config{}, func(r *http.Request) (*http.Response, error) {
