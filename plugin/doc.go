@@ -14,7 +14,8 @@
 //	message       processor kommo_message: an item of an input to a flat, documented message
 //
 // All depend on benthos and not on Redpanda Connect. The folder sandbox is both APIs
-// as a server, for tests of pipelines.
+// as a server, for tests of pipelines, and check finds out what an account and a channel
+// answer.
 //
 // Inside, a package imports only what is below it, and no component another:
 //

@@ -242,3 +242,6 @@ func (c *Client) explain(ctx context.Context, chatID string, err error) error {
 	}
 	return fmt.Errorf("reading the history of chat %q: %w", chatID, err)
 }
+
+// Host is the API's host, in lower case, with its port if the URL has one.
+func (c *Client) Host() string { return strings.ToLower(c.base.Host) }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+)
+
+// checkAccount asks the CRM API.
+func (c *checker) checkAccount(ctx context.Context) {
+	a := c.account
+	c.section = "Token"
+	c.checkToken()
+	var account crm.Account
+	_, err := c.ask(ctx, a, func(ctx context.Context) (err error) {
+		account, err = c.crm.Account(ctx)
+		return err
+	})
+	c.section = "Connection to the account"
+	if !c.checkConnection(a, err) {
+		return
+	}
+	c.section = "Account"
+	c.judgeAccount(account, err)
+	if word := wordOf(err); err != nil && word == tokenRefused {
+		return // all others would be refused alike
+	}
+	c.section = "List of talks"
+	c.checkTalks(ctx)
+	c.section = "Chats of the integration"
+	c.checkContactChats(ctx)
+	c.section = "Event feed"
+	c.checkFeed(ctx)
+	c.section = "Messages of a talk"
+	c.checkMessages(ctx)
+	c.section = "Channels"
+	c.judgeReach()
+	c.judgeOrigins()
+}
+
+// checkConnection judges what is between here and an API, by the first call. It returns
+// false if nothing gets through.
+func (c *checker) checkConnection(a *api, err error) bool {
+	c.judgeProxy(a)
+	nobody, _ := errors.AsType[*apicall.NoAnswerError](err)
+	word := wordOf(err)
+	switch {
+	case err == nil:
+	case nobody != nil:
+		c.add(a.name+".address", Error, word, say("%s", troubleOf(err)), "check "+a.field+", proxy_url, tls and the network")
+		return false
+	case word == redirected, word == brokenAnswer, word == tooLarge, word == serverError:
+		c.add(a.name+".address", Error, word, say("%s", troubleOf(err)), "")
+		return false
+	case c.stopped:
+		return false
+	}
+	c.ok(a.name+".address", "reached", "%s answers", aHost(c.host(a)))
+	c.judgeTLS(a)
+	return true
+}
+
+func (c *checker) judgeAccount(account crm.Account, err error) {
+	const id = "account.answer"
+	switch {
+	case err != nil:
+		c.failed(id, err)
+	case account.AmojoID == "":
+		c.add(id, Warning, "no_amojo_id", say("the account does not tell its amojo_id, so no scope_id can be made"), "take scope_id from the answer of the channel's connect call")
+	default:
+		c.known.amojoID = account.AmojoID
+		c.ok(id, "answers", "the account's amojo_id is %s", anID(account.AmojoID))
+	}
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/kommo-connect/kommo-connect/plugin/sandbox"
+)
+
+// assertNothingPrivate looks for secrets in a report, and for ids, names, hosts and texts
+// in what is for others.
+func assertNothingPrivate(t *testing.T, report *Report) {
+	t.Helper()
+	whole := shown(t, report)
+	for _, secret := range []string{sandbox.DemoSecret, sandbox.DemoAccessToken, someoneS} {
+		assert.NotContains(t, whole, secret)
+	}
+	public := shown(t, report.Public())
+	channel, account, _ := strings.Cut(sandbox.DemoScopeID, "_")
+	for _, private := range []string{"127.0.0.1", "localhost", channel, account, mainChat, "00000000-0000-4000", "talk-7", "own-0", "com.somebodys", sandbox.DemoOrigin, "Somebody", "invalid"} {
+		assert.NotContains(t, public, private)
+	}
+}
+
+// shown is a report in both of its forms.
+func shown(t *testing.T, report *Report) string {
+	t.Helper()
+	var text strings.Builder
+	report.WriteText(&text)
+	inJSON, err := json.Marshal(report)
+	require.NoError(t, err)
+	return text.String() + string(inJSON)
+}
+
+// finding returns the first with an id.
+func finding(t *testing.T, report *Report, id string) Finding {
+	t.Helper()
+	for _, f := range report.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	require.Fail(t, "no finding "+id)
+	return Finding{}
+}
+
+func TestCheck_OfAHealthyAccountFindsNothingWrong(t *testing.T) {
+	t.Parallel()
+	report := checked(t, world(t, sandbox.Config{}))
+	assert.False(t, report.Failed())
+	for _, f := range report.Findings {
+		if !strings.HasSuffix(f.ID, ".tls") { // the sandbox speaks none
+			assert.Equal(t, OK, f.Status, "%s: %s", f.ID, f.Text)
+		}
+		assert.NotEqual(t, NotSeen, f.Answer, f.ID)
+	}
+	assert.Equal(t, []Estimate{
+		{Input: "kommo_talk_history", Chats: 15, Messages: 186, Requests: 17, Hours: report.Estimates[0].Hours},
+		{Input: "kommo_chat_history", Chats: 1, Messages: 75, Requests: 3, Hours: report.Estimates[1].Hours},
+	}, report.Estimates)
+	assertNothingPrivate(t, report)
+}
+
+func TestCheck_OnlyAsksAndKeepsTheLimit(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	var mu sync.Mutex
+	methods := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		methods[r.Method]++
+		mu.Unlock()
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	conf := both(server)
+	conf.RequestsPerSecond = 20
+	asked := 0
+	conf.SharedLimit = func(context.Context) (time.Duration, error) { asked++; return 0, nil }
+	report, err := Run(t.Context(), conf)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int{http.MethodGet: report.Requests}, methods)
+	assert.Equal(t, report.Requests, asked, "the shared limit too")
+	assert.LessOrEqual(t, s.Ledger().PeakPerSecond, 21, "one more than the rate fits into a window of a second")
+	assert.Less(t, report.Requests, 100)
+}
+
+func TestCheck_OfALargeAccount(t *testing.T) {
+	t.Parallel()
+	s, err := sandbox.New(sandbox.Config{TalksCap: 250})
+	require.NoError(t, err)
+	require.NoError(t, s.SyntheticTalks(400, 10, time.Now().Add(-5000*time.Second), time.Second))
+	report := checked(t, s, func(c *Config) { c.Chats, c.Talks, c.RequestsPerSecond = nil, nil, 0 })
+	assert.Equal(t, "ends_early", finding(t, report, "talks.reach").Answer)
+	assert.Contains(t, finding(t, report, "events.reach").Text, "4000 events")
+	require.NotEmpty(t, report.Estimates)
+	assert.Equal(t, 4000, report.Estimates[0].Messages)
+	assert.GreaterOrEqual(t, report.Estimates[0].Chats, 250)
+	assert.Less(t, report.Requests, 80)
+}
+
+func TestCheck_MessagesThatCameLateShow(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{Order: sandbox.OrderArrival})
+	s.Append(mainChat, sandbox.Text("late", time.Now().Add(-24*time.Hour), "words"))
+	assert.Equal(t, roughlyNewest, finding(t, checked(t, s), "history.order").Answer)
+}
+
+func TestCheck_Token(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		claims         sandbox.Claims
+		expiry, scopes string
+		failed         bool
+	}{
+		"good":            {sandbox.Claims{}, "valid", "messages", false},
+		"soon":            {sandbox.Claims{Expires: time.Now().Add(time.Hour)}, "soon", "messages", false},
+		"expired":         {sandbox.Claims{Expires: time.Now().Add(-time.Hour)}, "expired", "messages", true},
+		"without a scope": {sandbox.Claims{Scopes: []string{"crm"}}, "valid", "no_messages", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := world(t, sandbox.Config{})
+			token := s.IssueToken(tc.claims)
+			path := filepath.Join(t.TempDir(), "token")
+			require.NoError(t, os.WriteFile(path, []byte(token+"\n"), 0o600))
+			report := checked(t, s, func(c *Config) { c.AccessToken, c.AccessTokenFile = "", path })
+			assert.Equal(t, tc.expiry, finding(t, report, "token.expiry").Answer)
+			assert.Equal(t, tc.scopes, finding(t, report, "token.scopes").Answer)
+			assert.Equal(t, tc.failed, report.Failed())
+			assert.NotContains(t, shown(t, report), token)
+			assertNothingPrivate(t, report)
+		})
+	}
+}
+
+func TestCheck_MakesTheScopeIDOfTheChannelsID(t *testing.T) {
+	t.Parallel()
+	channel, _, _ := strings.Cut(sandbox.DemoScopeID, "_")
+	report := checked(t, world(t, sandbox.Config{}), func(c *Config) { c.ScopeID, c.ChannelID = "", channel })
+	assert.Contains(t, finding(t, report, "channel.scope").Text, sandbox.DemoScopeID)
+	assert.Equal(t, "accepted", finding(t, report, "channel.signature").Answer)
+	assertNothingPrivate(t, report)
+}
+
+func TestCheck_ChatsThatAreGiven(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	require.NoError(t, s.AddFault(sandbox.Fault{Kind: sandbox.FaultForeign, Chat: "foreign"}))
+	report := checked(t, s, func(c *Config) {
+		c.Chats, c.APIURL, c.AccessToken, c.Talks = []string{mainChat, "unknown", "foreign"}, "", "", nil
+	})
+	got := answers(report)
+	for _, want := range []string{"answer", "empty", "foreign"} {
+		assert.True(t, got["history.given "+want], want)
+	}
+	assert.Equal(t, NotSeen, finding(t, report, "channel.scope").Answer, "nothing tells whose it is")
+}
+
+func TestCheck_AChatThatDoesNotExistMayBeRefusedAsOneOfAnotherChannel(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	require.NoError(t, s.AddFault(sandbox.Fault{Kind: sandbox.FaultForeign, Chat: nobody}))
+	report := checked(t, s)
+	assert.Equal(t, "accepted_for_own", finding(t, report, "channel.signature").Answer)
+	assert.False(t, report.Failed())
+}
+
+func TestCheck_NamesHeadersAboutLimits(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-RateLimit-Remaining", "6")
+		w.Header().Set("X-Quota", "of Somebody")
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	report, err := Run(t.Context(), both(server))
+	require.NoError(t, err)
+	assert.Equal(t, "answers have X-Quota, X-Ratelimit-Remaining: 6", finding(t, report, "account.limit_headers").Text)
+}
+
+func TestCheck_TLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(world(t, sandbox.Config{}))
+	t.Cleanup(server.Close)
+	server.Config.ErrorLog = nil
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	for name, tc := range map[string]struct {
+		conf       *tls.Config
+		id, answer string
+	}{
+		"not trusted":  {nil, "account.address", "no_answer"},
+		"trusted":      {&tls.Config{RootCAs: roots}, "account.tls", "verified"},
+		"not verified": {&tls.Config{InsecureSkipVerify: true}, "account.tls", "not_verified"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conf := both(server)
+			conf.TLS = tc.conf
+			report, err := Run(t.Context(), conf)
+			require.NoError(t, err)
+			assert.Equal(t, tc.answer, finding(t, report, tc.id).Answer)
+		})
+	}
+}
+
+func TestCheck_AProxyIsNamedWithoutItsUser(t *testing.T) {
+	t.Parallel()
+	proxy := httptest.NewServer(world(t, sandbox.Config{}))
+	t.Cleanup(proxy.Close)
+	conf := both(proxy)
+	conf.APIURL, conf.BaseURL = "http://api.example", "http://amojo.example"
+	conf.ProxyURL = strings.Replace(proxy.URL, "http://", "http://somebody:pa55@", 1)
+	report, err := Run(t.Context(), conf)
+	require.NoError(t, err)
+	assert.Contains(t, finding(t, report, "account.proxy").Text, proxy.Listener.Addr().String())
+	assert.Equal(t, "reached", finding(t, report, "channel.address").Answer)
+	assert.NotContains(t, shown(t, report), "pa55")
+	assert.NotContains(t, shown(t, report.Public()), "example")
+}
+
+func TestCheck_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	s.OnRequest(func(r sandbox.Request) {
+		if r.N == 5 {
+			cancel()
+		}
+	})
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	report, err := Run(ctx, both(server))
+	require.NoError(t, err)
+	assert.Equal(t, notAsked, finding(t, report, "account.stopped").Answer)
+	assert.True(t, report.Failed())
+	assert.Equal(t, 5, report.Requests)
+}
+
+func TestCheck_TellsEachFindingAtOnce(t *testing.T) {
+	t.Parallel()
+	var told []Finding
+	report := checked(t, world(t, sandbox.Config{}), func(c *Config) { c.Each = func(f Finding) { told = append(told, f) } })
+	assert.Equal(t, report.Findings, told)
+}
+
+func TestConfig_WhatIsWrongIsNamed(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Config){
+		"there is nothing to check":               func(c *Config) { *c = Config{} },
+		"api_url: it is empty":                    func(c *Config) { c.APIURL = "" },
+		"access_token: it is empty":               func(c *Config) { c.AccessToken = "" },
+		"both access_token and access_token_file": func(c *Config) { c.AccessTokenFile = "x" },
+		"requests_per_second: want 0 or more":     func(c *Config) { c.RequestsPerSecond = -1 },
+		"timeout: want 0 or more":                 func(c *Config) { c.Timeout = -1 },
+		"both scope_id and channel_id":            func(c *Config) { c.ChannelID = "x" },
+		"channel_id: without a token":             func(c *Config) { c.ChannelID, c.ScopeID, c.APIURL, c.AccessToken = "x", "", "", "" },
+		"channel_id: it has a _":                  func(c *Config) { c.ChannelID, c.ScopeID = "x_y", "" },
+		"scope_id: want {channel_id}_{amojo_id}":  func(c *Config) { c.ScopeID = "x" },
+		"channel_secret: it is empty":             func(c *Config) { c.ChannelSecret = "" },
+		"base_url: its scheme":                    func(c *Config) { c.BaseURL = "amojo.kommo.com" },
+		"talks: want a talk's id":                 func(c *Config) { c.Talks = []string{"x"} },
+		"discover: want events, talks or ids":     func(c *Config) { c.Discover = "x" },
+		"reading proxy_url":                       func(c *Config) { c.ProxyURL = "x" },
+	} {
+		conf := Config{APIURL: "https://example.kommo.com", AccessToken: "t", ScopeID: "a_b", ChannelSecret: "s"}
+		change(&conf)
+		_, err := Run(t.Context(), conf)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestLastPage(t *testing.T) {
+	t.Parallel()
+	for pages := 1; pages < 70; pages++ {
+		asked := 0
+		got, err := lastPage(func(n int) (bool, error) { asked++; return n <= pages, nil })
+		require.NoError(t, err)
+		assert.Equal(t, pages, got)
+		assert.LessOrEqual(t, asked, 13, fmt.Sprint(pages))
+	}
+	got, err := lastPage(func(int) (bool, error) { return true, nil })
+	require.NoError(t, err)
+	assert.Greater(t, got, mostPages)
+}
+
+func TestCheck_OriginsThatAreWanted(t *testing.T) {
+	t.Parallel()
+	report := checked(t, world(t, sandbox.Config{}), func(c *Config) { c.Origins = []string{sandbox.DemoOrigin, "nobodys"} })
+	assert.Equal(t, "none", finding(t, report, "channels.wanted").Answer)
+	assert.Equal(t, 8, report.Estimates[0].Chats)
+	assert.NotContains(t, shown(t, report.Public()), "nobodys")
+}

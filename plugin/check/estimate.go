@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+)
+
+// Estimate is what a first reading of everything costs, as far as is known.
+type Estimate struct {
+	// Input is the input that reads.
+	Input string `json:"input"`
+	// Chats are chats, or talks.
+	Chats int `json:"chats"`
+	// Messages is how many there are, about.
+	Messages int `json:"messages"`
+	// AtLeast says that there is more of both.
+	AtLeast bool `json:"at_least"`
+	// Requests is how many that takes.
+	Requests int `json:"requests"`
+	// Hours is how long that takes at the configured rate, or where that is 0 one
+	// request after the other.
+	Hours float64 `json:"hours"`
+}
+
+// estimate computes what a first reading costs.
+func (c *checker) estimate() {
+	c.section = "Estimate"
+	if c.account != nil && c.known.messages {
+		c.addEstimate(c.account, c.ofAccount())
+	}
+	if c.channel != nil && c.known.measured > 0 {
+		c.addEstimate(c.channel, c.ofChannel())
+	}
+}
+
+// ofAccount takes each event for a message. A talk takes a request for each 248 messages,
+// and one more. Of some channels it takes their share of the talks that are listed.
+func (c *checker) ofAccount() Estimate {
+	k := &c.known
+	talks := map[string]bool{}
+	for id := range k.feedTalks {
+		talks[id] = true
+	}
+	for id := range k.talks {
+		talks[id] = true
+	}
+	e := Estimate{Input: "kommo_talk_history", Chats: len(talks), Messages: k.events, AtLeast: k.eventsMore || !k.listWhole}
+	if c.conf.Discover == "ids" {
+		e.Chats = max(e.Chats, int(k.highest))
+	}
+	if all := len(k.talks); len(c.conf.Origins) > 0 && all > 0 {
+		wanted := 0
+		for _, origin := range c.conf.Origins {
+			wanted += k.origins[origin]
+		}
+		e.Chats, e.Messages = e.Chats*wanted/all, e.Messages*wanted/all
+	}
+	e.Requests = e.Chats + pagesOf(e.Messages, crm.MaxLimit-2)
+	switch c.conf.Discover {
+	case "ids":
+		e.Requests += int(k.highest)
+	case "talks":
+		e.Requests += pagesOf(e.Chats, crm.MaxLimit)
+	default:
+		e.Requests += pagesOf(k.events, crm.MaxLimit)
+	}
+	return e
+}
+
+// ofChannel takes the chats that were not measured for as long as those that were.
+func (c *checker) ofChannel() Estimate {
+	k := &c.known
+	chats := k.chats + k.chatsMore
+	e := Estimate{Input: "kommo_chat_history", Chats: chats, Messages: k.inChats, AtLeast: chats > k.measured || len(c.conf.Chats) == 0}
+	e.Requests = chats + pagesOf(e.Messages, amojo.MaxLimit-1)
+	return e
+}
+
+func pagesOf(entries, most int) int { return (entries + most - 1) / most }
+
+func (c *checker) addEstimate(a *api, e Estimate) {
+	perSecond := c.conf.RequestsPerSecond
+	if a.slowed > 0 {
+		perSecond = a.slowed
+	}
+	how := rate(perSecond)
+	if perSecond == 0 {
+		perSecond = 1 / max(median(a.took).Seconds(), 1e-3)
+		how = "one request after the other"
+	}
+	e.Hours = math.Round(float64(e.Requests)/perSecond/3600*1000) / 1000
+	c.report.Estimates = append(c.report.Estimates, e)
+	least := ""
+	if e.AtLeast {
+		least = "at least "
+	}
+	c.ok("estimate."+a.name, "made", "%s: %s%s with about %s, some %s, %s at %s", e.Input, least,
+		plural(e.Chats, map[bool]string{true: "talk", false: "chat"}[a == c.account]), plural(e.Messages, "message"),
+		plural(e.Requests, "request"), inHours(e.Hours), how)
+}
+
+func inHours(hours float64) string {
+	switch {
+	case hours >= 1:
+		return fmt.Sprintf("%.1f hours", hours)
+	case hours*60 >= 1:
+		return fmt.Sprintf("%.0f minutes", math.Ceil(hours*60))
+	}
+	return "less than a minute"
+}

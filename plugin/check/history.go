@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"context"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
+)
+
+// history is a chat of the own channel as a list.
+func (c *checker) history(chat string) *list {
+	return &list{
+		id: "history", what: "message", api: c.channel, most: amojo.MaxLimit, messages: true,
+		ask: func(ctx context.Context, q query) (page, error) {
+			var got amojo.Page
+			x, err := c.ask(ctx, c.channel, func(ctx context.Context) (err error) {
+				got, err = c.own.HistoryBeyond(ctx, chat, q.offset, q.limit)
+				return err
+			})
+			p := page{exchange: x}
+			for i := range got.Items {
+				it := &got.Items[i]
+				p.entries = append(p.entries, entry{id: it.ID, object: it.Object, raw: it.Raw}.timed(it.Timestamp, it.MsecTimestamp, got.Date))
+			}
+			return p, err
+		},
+	}
+}
+
+// checkChats asks for the chats that are given, or that the token may see, and most of the
+// longest.
+func (c *checker) checkChats(ctx context.Context) {
+	given := len(c.conf.Chats)
+	longest, most := "", 0
+	var empty, foreign []string
+	answered := 0
+	for _, chat := range c.candidates(mostGiven) {
+		got, err := c.history(chat).ask(ctx, query{limit: amojo.MaxLimit})
+		switch word := wordOf(err); {
+		case err == nil:
+			answered++
+			if len(got.entries) == 0 {
+				empty = append(empty, chat)
+			} else {
+				c.known.chats++
+			}
+			if len(got.entries) > most {
+				longest, most = chat, len(got.entries)
+			}
+		case word == signRefused, word == refusedOther:
+			foreign = append(foreign, chat)
+		default:
+			c.failed("history.given", err)
+			if c.stopped {
+				return
+			}
+		}
+	}
+	c.known.chatsMore = max(0, given-mostGiven)
+	if given == 0 {
+		given = answered + len(foreign)
+	}
+	c.judgeGiven("history.given", "chat", answered, empty, given, "check that these are ids of the Chats API, not the integration's own, and that scope_id names their channel")
+	if len(foreign) > 0 {
+		c.add("history.given", Warning, "foreign", say("%s refused: of another channel", someIDs(foreign)), "take chats of other channels out of chats, or read them with kommo_talk_history; they cost a request now and then")
+	}
+	if longest == "" {
+		c.unseen("history.answer", "there is no chat with messages to ask for; name one with chats")
+		return
+	}
+	l := c.history(longest)
+	p := c.look(ctx, l)
+	if p == nil {
+		return
+	}
+	c.measureChat(ctx, l, p)
+}
+
+// measureChat finds the end of a chat, and whether a page can be larger than is promised.
+func (c *checker) measureChat(ctx context.Context, l *list, p *pages) {
+	length := len(p.first.entries)
+	end := p.end
+	if p.more {
+		last, behind := p.behind, page{}
+		full, err := lastPage(func(n int) (bool, error) {
+			got, err := l.ask(ctx, query{offset: (n - 1) * l.most, limit: l.most})
+			if err == nil && len(got.entries) > 0 {
+				last = got
+			} else if err == nil {
+				behind = got
+			}
+			return len(got.entries) > 0, err
+		})
+		if err != nil {
+			c.failed("history.length", err)
+			return
+		}
+		length = max(length, (full-1)*l.most+len(last.entries))
+		if end = nil; behind.exchange != nil {
+			end = &behind
+		}
+	}
+	c.known.inChats += length
+	c.known.measured++
+	c.ok("history.length", "measured", "the chat has %s", plural(length, "message"))
+	c.judgeEnd("history.end", end)
+	c.checkLimit(ctx, l, length)
+}
+
+// checkLimit asks for one more than a page can have.
+func (c *checker) checkLimit(ctx context.Context, l *list, length int) {
+	const id = "history.limit"
+	if length <= l.most {
+		c.unseen(id, "the chat has no more than %d messages", l.most)
+		return
+	}
+	got, err := l.ask(ctx, query{limit: l.most + 1})
+	switch word := wordOf(err); {
+	case err != nil && (word == rejected || word == notFound):
+		c.ok(id, "refused", "a limit above %d is refused", l.most)
+	case err != nil:
+		c.failed(id, err)
+	case len(got.entries) > l.most:
+		c.ok(id, "works", "a limit above %d works", l.most)
+	default:
+		c.ok(id, "cut", "a limit above %d is taken for less", l.most)
+	}
+}

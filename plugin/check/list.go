@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
+)
+
+// list is anything that is read page by page.
+type list struct {
+	id, what string // "events", and what its entries are called
+	api      *api
+	most     int  // entries of a page
+	linked   bool // pages have a link to the next, and a number in place of an offset
+	filters  bool // there is a filter of time
+	timeless bool // its entries have no time
+	messages bool // its entries are messages, which stay as they are
+	ask      func(ctx context.Context, q query) (page, error)
+}
+
+// query is a page of a list. Of one with numbers the offset is whole pages.
+type query struct {
+	offset, limit int
+	from, to      int64  // Unix s
+	order         string // asc, desc; "": none is asked for
+}
+
+func (q query) page() int { return q.offset/q.limit + 1 }
+
+// page is an answer.
+type page struct {
+	entries []entry
+	next    crm.Next
+	*exchange
+}
+
+// pages is what the first pages of a list showed.
+type pages struct {
+	first  page
+	behind page // what follows on the first
+	half   page // as many as half of the first
+	more   bool // something follows on the first page
+	end    *page
+}
+
+// enough is how many entries the questions about pages need.
+const enough = 4
+
+// look asks for the first pages of a list and judges them. It returns nil if the list did
+// not answer.
+func (c *checker) look(ctx context.Context, l *list) *pages {
+	first, err := l.ask(ctx, query{limit: l.most})
+	if err != nil {
+		c.failed(l.id+".answer", err)
+		return nil
+	}
+	p := &pages{first: first}
+	n := len(first.entries)
+	if n == 0 {
+		c.ok(l.id+".answer", "empty", "answers, and has nothing")
+		return p
+	}
+	offset := l.most
+	if !l.linked && n < l.most {
+		offset = n // where the next ones are if pages are capped
+	}
+	if p.behind, err = l.ask(ctx, query{offset: offset, limit: l.most}); err != nil {
+		c.failed(l.id+".answer", err)
+		return nil
+	}
+	p.more = len(newIn(p.behind.entries, first.entries)) > 0
+	if len(p.behind.entries) == 0 {
+		p.end = &p.behind
+	}
+	c.ok(l.id+".answer", "answers", "answers: %s on the first page%s", plural(n, l.what), map[bool]string{true: ", and more follow"}[p.more])
+	if n >= enough {
+		if !c.lookCloser(ctx, l, p) {
+			return nil
+		}
+	} else {
+		c.unseen(l.id+".pages", "too few entries to tell how pages follow on each other")
+	}
+	c.judgeEntries(l, first.entries)
+	if l.messages {
+		c.judgeBytes(l, first.entries, p.half.entries)
+	}
+	if l.filters {
+		c.checkFilter(ctx, l, first.entries)
+	}
+	return p
+}
+
+// lookCloser asks for half pages of a list with enough entries, and judges how pages
+// follow on each other.
+func (c *checker) lookCloser(ctx context.Context, l *list, p *pages) bool {
+	n := len(p.first.entries)
+	half := n / 2
+	var err error
+	if p.half, err = l.ask(ctx, query{limit: half}); err != nil {
+		c.failed(l.id+".answer", err)
+		return false
+	}
+	short := half - max(1, min(half/3, 5)) // so many fewer overlap
+	over, err := l.ask(ctx, query{offset: short, limit: short})
+	if err != nil {
+		c.failed(l.id+".answer", err)
+		return false
+	}
+	id := l.id + ".pages"
+	regular := false
+	switch got := len(p.half.entries); {
+	case got > half:
+		c.add(id, Warning, "limit_ignored", say("asked for %d, the API gives %d: it does not keep limit", half, got), allowed)
+	case got < half:
+		c.add(id, Warning, "short", say("asked for %d of more, the API gives %d: a short page does not mean the end", half, got),
+			"nothing: ends are looked behind, which costs requests")
+	case p.more && n < l.most:
+		c.judgeShort(ctx, l, n)
+	default:
+		regular = true
+		c.ok(id, "full", "pages are as long as asked")
+	}
+	switch shared := inBoth(p.half.entries, over.entries); {
+	case shared:
+		c.ok(l.id+".overlap", "as_expected", "overlapping pages overlap")
+	case !regular:
+		c.unseen(l.id+".overlap", "pages are not as long as asked")
+	default:
+		c.add(l.id+".overlap", Warning, "none", say("two pages that should share an entry share none: the order changes from request to request"),
+			"send the report: what is between two pages can be missed until it is read again")
+	}
+	if l.linked {
+		c.judgeLinks(l, p)
+	}
+	return true
+}
+
+// judgeShort tells a lower limit from hidden entries, where a page of n entries was short
+// and more follows.
+func (c *checker) judgeShort(ctx context.Context, l *list, n int) {
+	again, err := l.ask(ctx, query{limit: n})
+	switch {
+	case err != nil:
+		c.failed(l.id+".pages", err)
+	case len(again.entries) < n:
+		c.add(l.id+".pages", Warning, "short", say("pages are shorter than asked although more follows"),
+			"nothing: ends are looked behind, which costs requests")
+	default:
+		c.add(l.id+".pages", Warning, "capped", say("no page has more than %d entries, asked for %d", n, l.most),
+			"nothing: the inputs allow for it; set page_size to that to save requests")
+	}
+}
+
+// judgeLinks looks whether _links.next tells the truth.
+func (c *checker) judgeLinks(l *list, p *pages) {
+	id := l.id + ".next"
+	next, _ := url.Parse(p.half.next.URL)
+	switch {
+	case !p.half.next.Is:
+		c.add(id, Warning, "missing", say("no link to the next page although one follows"), allowed)
+	case next == nil || next.Host != "" && !strings.EqualFold(next.Host, c.crm.Host()):
+		c.add(id, Warning, "elsewhere", say("the link to the next page leads to another host"), "nothing: it is not followed")
+	case p.half.next.Page() != 2:
+		c.add(id, Warning, "wrong_page", say("the link to the next page leads to page %d, not 2", p.half.next.Page()), "nothing: it is not followed")
+	case p.end != nil && p.first.next.Is:
+		c.add(id, Warning, "always", say("the last page has a link to a next one too"), allowed)
+	default:
+		c.ok(id, "true", "the link to the next page is right")
+	}
+}
+
+// checkFilter asks for the second of one entry alone.
+func (c *checker) checkFilter(ctx context.Context, l *list, entries []entry) {
+	id := l.id + ".filter"
+	at, ok := middle(entries)
+	order, _ := orderOf(entries)
+	if order == roughlyNewest || order == roughlyOldest || slices.ContainsFunc(entries, func(e entry) bool { return e.wrong != "" }) {
+		c.unseen(id, "the times that are shown may not be those that it goes by")
+		return
+	}
+	if !ok {
+		c.unseen(id, "all entries have about the same time, or none")
+		return
+	}
+	inside, err := l.ask(ctx, query{limit: l.most, from: at, to: at})
+	if err != nil {
+		c.failed(id, err)
+		return
+	}
+	older, newer, near, hit := spread(inside.entries, at)
+	if !hit && !(older && newer) {
+		wider, err := l.ask(ctx, query{limit: l.most, from: at - slack, to: at + slack})
+		if err != nil {
+			c.failed(id, err)
+			return
+		}
+		_, _, _, near = spread(wider.entries, at)
+	}
+	switch {
+	case older || newer:
+		if hit || older && newer {
+			c.add(id, Warning, "ignored", say("filter[created_at] is ignored"),
+				"nothing: but each poll then asks for more than is new; lower poll_interval only if the limit allows it")
+			return
+		}
+		fallthrough
+	case !hit && !near:
+		c.add(id, Error, "off", say("filter[created_at] is off by more than %d s", slack), "send the report: news could be missed by it")
+	case !hit || near && !exact(inside.entries, at):
+		c.add(id, Warning, "ends_off", say("filter[created_at] is off by a second or two, or leaves its ends out"), "nothing: two seconds of slack are asked for")
+	default:
+		c.ok(id, "kept", "filter[created_at] is kept, both ends are inside")
+	}
+}
+
+// slack is how far the time filter may be off, in seconds: the inputs ask for so much
+// more.
+const slack = 2
+
+// spread says whether entries are older or newer than a second by more than slack, some are
+// within it but not of it, and whether one is of it.
+func spread(entries []entry, at int64) (older, newer, near, hit bool) {
+	for _, e := range entries {
+		switch s := e.seconds(); {
+		case e.at == 0:
+		case s == at:
+			hit = true
+		case s < at-slack:
+			older = true
+		case s > at+slack:
+			newer = true
+		default:
+			near = true
+		}
+	}
+	return older, newer, near, hit
+}
+
+func exact(entries []entry, at int64) bool {
+	return !slices.ContainsFunc(entries, func(e entry) bool { return e.at != 0 && e.seconds() != at })
+}
+
+// end says how the API answers behind the last entry.
+func (c *checker) judgeEnd(id string, p *page) {
+	switch {
+	case p == nil:
+		c.unseen(id, "no end was reached")
+	case p.status == http.StatusNoContent:
+		c.ok(id, "204", "behind the end comes status 204")
+	default:
+		body := strings.Join(strings.Fields(string(p.head)), "")
+		word := "empty_list"
+		switch {
+		case body == "{}":
+			word = "empty_object"
+		case strings.Contains(body, ":null"):
+			word = "null"
+		}
+		c.ok(id, word, "behind the end comes status 200 with %s", strings.ReplaceAll(word, "_", " "))
+	}
+}
