@@ -24,6 +24,7 @@ DESCRIPTION:
 
      kommo-connect create kommo_chat_history/kommo_message/stdout > pipeline.yaml
      kommo-connect lint pipeline.yaml
+     kommo-connect check pipeline.yaml
      kommo-connect run pipeline.yaml
 
    Without a command it runs the first of these files that is there:

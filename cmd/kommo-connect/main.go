@@ -3,7 +3,7 @@
 // Command kommo-connect is Redpanda Connect with the kommo_chat_history input.
 //
 // It has the command line of every Connect build, and says more of what is wrong
-// with a configuration (lint.go, listen.go) and of itself (about.go). Its components come from the
+// with a configuration (lint.go, listen.go), of the account behind it (check.go) and of itself (about.go). Its components come from the
 // imports in the other files of this folder, one file per family: delete a file
 // to leave its family out. The build tag core leaves out all that talk to a
 // system of their own; a further tag, named like the file, takes one back in.
@@ -39,6 +39,7 @@ func main() {
 	named := &configs{args: os.Args[1:]}
 	named.tell(command)
 	setHelp()
+	checked := checkFine
 
 	code, err := service.RunCLIToCode(
 		context.Background(),
@@ -49,6 +50,7 @@ func main() {
 		service.CLIOptSetDefaultConfigPaths(defaultPaths...),
 		service.CLIOptSetMainSchemaFrom(schema),
 		service.CLIOptAddTeeLogger(newListenGuard()),
+		service.CLIOptAddCommand(checkCommand(&checked)),
 	)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -59,7 +61,7 @@ func main() {
 	if command == "lint" && named.lintTypes(os.Stderr) {
 		code = max(code, 1)
 	}
-	os.Exit(code)
+	os.Exit(max(code, checked))
 }
 
 // schema returns what a configuration may have.

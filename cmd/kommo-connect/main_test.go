@@ -115,7 +115,7 @@ func root(t *testing.T) string {
 func TestBinary_CallsItselfKommoConnect(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
-		"--help", "run --help", "lint --help", "list --help", "create --help",
+		"--help", "run --help", "lint --help", "check --help", "list --help", "create --help",
 		"test --help", "streams --help", "blobl --help", "echo --help",
 	} {
 		t.Run(args, func(t *testing.T) {

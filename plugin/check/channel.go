@@ -91,11 +91,13 @@ func (c *checker) judgeSignature(ctx context.Context, err error) bool {
 			return true
 		}
 	}
-	do := "check that channel_secret is the secret of the channel that scope_id begins with"
-	if refused, ok := errors.AsType[*amojo.RefusedError](err); ok && refused.ClockKnown {
-		do += "; the clock is not the cause, the server's time was tried too"
+	refused, _ := errors.AsType[*amojo.RefusedError](err)
+	clock := ""
+	if refused.ClockKnown {
+		clock = ", with the server's time too"
 	}
-	c.add(id, Error, word, troubleOf(err), do)
+	c.add(id, Error, word, say("the API refuses what is signed%s: status %d%s", clock, refused.Err.Status, ofType(refused.Err)),
+		"check that channel_secret is the secret of the channel whose id is the first part of scope_id")
 	return false
 }
 

@@ -85,8 +85,9 @@ type known struct {
 
 	own       []string // chats that the integration may see
 	chats     int      // of the own channel that answer and have messages
-	inChats   int      // messages in those of them that were measured
-	measured  int      // chats
+	inChats   int      // messages in those, at least
+	chatsLong int      // those of more than a page
+	measured  bool     // the longest was
 	chatsMore int      // that were given and not asked for
 }
 

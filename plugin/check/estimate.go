@@ -33,7 +33,7 @@ func (c *checker) estimate() {
 	if c.account != nil && c.known.messages {
 		c.addEstimate(c.account, c.ofAccount())
 	}
-	if c.channel != nil && c.known.measured > 0 {
+	if c.channel != nil && c.known.measured {
 		c.addEstimate(c.channel, c.ofChannel())
 	}
 }
@@ -72,12 +72,13 @@ func (c *checker) ofAccount() Estimate {
 	return e
 }
 
-// ofChannel takes the chats that were not measured for as long as those that were.
+// ofChannel knows the length of the longest chat, and of those of a page. Chats that were
+// not asked for are taken for as long as those that were, on average.
 func (c *checker) ofChannel() Estimate {
 	k := &c.known
-	chats := k.chats + k.chatsMore
-	e := Estimate{Input: "kommo_chat_history", Chats: chats, Messages: k.inChats, AtLeast: chats > k.measured || len(c.conf.Chats) == 0}
-	e.Requests = chats + pagesOf(e.Messages, amojo.MaxLimit-1)
+	e := Estimate{Input: "kommo_chat_history", Chats: k.chats + k.chatsMore, AtLeast: k.chatsLong > 1 || len(c.conf.Chats) == 0}
+	e.Messages = k.inChats * e.Chats / max(k.chats, 1)
+	e.Requests = e.Chats + pagesOf(e.Messages, amojo.MaxLimit-1)
 	return e
 }
 

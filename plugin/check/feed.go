@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
@@ -90,40 +91,18 @@ func (c *checker) checkFeedOrder(ctx context.Context, l *list) {
 
 // measureFeed counts the events, which are about as many as messages, and finds the first.
 func (c *checker) measureFeed(ctx context.Context, l *list, p *pages) {
-	step := len(p.first.entries)
-	if !p.more {
-		c.known.events = step
-		c.judgeFeedReach(p.first.entries, p.end)
-		return
+	from := int64(0)
+	if !c.conf.Since.IsZero() {
+		from = c.conf.Since.Unix()
 	}
-	var last, end page
-	full, err := lastPage(func(n int) (bool, error) {
-		q := query{offset: (n - 1) * l.most, limit: l.most}
-		if !c.conf.Since.IsZero() {
-			q.from = c.conf.Since.Unix()
-		}
-		got, err := l.ask(ctx, q)
-		if err == nil && len(got.entries) > 0 {
-			last = got
-		} else if err == nil {
-			end = got
-		}
-		return len(got.entries) > 0, err
-	})
+	length, last, end, err := l.measure(ctx, p, from)
 	if err != nil {
 		c.failed("events.reach", err)
 		return
 	}
-	c.known.events = max(full-1, 0)*step + len(last.entries)
-	c.known.eventsMore = full > mostPages
-	if last.next.Is && end.exchange != nil {
-		c.add("events.last", Warning, "always", say("the last page has a link to a next one too"), allowed)
-	}
-	var reached *page
-	if end.exchange != nil {
-		reached = &end
-	}
-	c.judgeFeedReach(append(last.entries, p.first.entries...), reached)
+	c.known.events, c.known.eventsMore = length, end == nil
+	c.judgeFeedReach(slices.Concat(last.entries, p.first.entries), end)
+	c.judgeLastLink(l, p, last, end)
 }
 
 func (c *checker) judgeFeedReach(entries []entry, end *page) {
@@ -139,39 +118,4 @@ func (c *checker) judgeFeedReach(entries []entry, end *page) {
 		c.ok("events.reach", "seen", "%s", plural(c.known.events, "event"))
 	}
 	c.judgeEnd("events.end", end)
-}
-
-// mostPages is at which page counting ends: a million events.
-const mostPages = 4096
-
-// lastPage returns the number of the last page with entries, by doubling and halving. One
-// more than mostPages stands for more.
-func lastPage(has func(page int) (bool, error)) (int, error) {
-	low, high := 1, 2 // the first page has some
-	for {
-		more, err := has(high)
-		if err != nil {
-			return 0, err
-		}
-		if !more {
-			break
-		}
-		if low = high; low >= mostPages {
-			return low + 1, nil
-		}
-		high *= 2
-	}
-	for high-low > 1 {
-		mid := (low + high) / 2
-		more, err := has(mid)
-		switch {
-		case err != nil:
-			return 0, err
-		case more:
-			low = mid
-		default:
-			high = mid
-		}
-	}
-	return low, nil
 }

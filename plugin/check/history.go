@@ -44,6 +44,10 @@ func (c *checker) checkChats(ctx context.Context) {
 				empty = append(empty, chat)
 			} else {
 				c.known.chats++
+				c.known.inChats += len(got.entries)
+			}
+			if len(got.entries) == amojo.MaxLimit {
+				c.known.chatsLong++
 			}
 			if len(got.entries) > most {
 				longest, most = chat, len(got.entries)
@@ -79,30 +83,13 @@ func (c *checker) checkChats(ctx context.Context) {
 
 // measureChat finds the end of a chat, and whether a page can be larger than is promised.
 func (c *checker) measureChat(ctx context.Context, l *list, p *pages) {
-	length := len(p.first.entries)
-	end := p.end
-	if p.more {
-		last, behind := p.behind, page{}
-		full, err := lastPage(func(n int) (bool, error) {
-			got, err := l.ask(ctx, query{offset: (n - 1) * l.most, limit: l.most})
-			if err == nil && len(got.entries) > 0 {
-				last = got
-			} else if err == nil {
-				behind = got
-			}
-			return len(got.entries) > 0, err
-		})
-		if err != nil {
-			c.failed("history.length", err)
-			return
-		}
-		length = max(length, (full-1)*l.most+len(last.entries))
-		if end = nil; behind.exchange != nil {
-			end = &behind
-		}
+	length, _, end, err := l.measure(ctx, p, 0)
+	if err != nil {
+		c.failed("history.length", err)
+		return
 	}
-	c.known.inChats += length
-	c.known.measured++
+	c.known.inChats += length - len(p.first.entries)
+	c.known.measured = true
 	c.ok("history.length", "measured", "the chat has %s", plural(length, "message"))
 	c.judgeEnd("history.end", end)
 	c.checkLimit(ctx, l, length)

@@ -46,12 +46,21 @@ func (c *checker) checkMessages(ctx context.Context) {
 		return
 	}
 	c.checkLookUp(ctx, talk)
-	p := c.look(ctx, c.messagesOf(talk))
+	l := c.messagesOf(talk)
+	p := c.look(ctx, l)
 	if p == nil {
 		return
 	}
 	c.known.messages = true
-	c.judgeEnd("messages.end", p.end)
+	if len(p.first.entries) > 0 {
+		_, last, end, err := l.measure(ctx, p, 0)
+		if err != nil {
+			c.failed("messages.end", err)
+			return
+		}
+		c.judgeEnd("messages.end", end)
+		c.judgeLastLink(l, p, last, end)
+	}
 	c.checkWholeChat(ctx)
 	c.judgeAnnounced(talk, p)
 }
@@ -97,10 +106,10 @@ func (c *checker) chooseTalk(ctx context.Context) string {
 func (c *checker) judgeGiven(id, what string, answered int, empty []string, given int, do string) {
 	more := ""
 	if given > mostGiven {
-		more = "; the first 20 were asked for"
+		more = " (only the first 20 were)"
 	}
 	if n := answered - len(empty); n > 0 {
-		c.ok(id, "answer", "%d of %s that are given have messages%s", n, plural(given, what), more)
+		c.ok(id, "answer", "%d of %s asked for have messages%s", n, plural(given, what), more)
 	}
 	if len(empty) > 0 {
 		c.add(id, Warning, "empty", say("%s without a message, or unknown to the API: %s", plural(len(empty), what), someIDs(empty)), do)
