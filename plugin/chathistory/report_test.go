@@ -154,7 +154,6 @@ func TestStall_NoWarningWhileAcknowledgementsComeOrNothingIsOut(t *testing.T) {
 		}
 		time.Sleep(30 * time.Minute)
 		assert.Empty(t, log.With("No acknowledgement"))
-		assert.Empty(t, log.With("chats done"), "an input that goes on has no progress to report")
 	})
 }
 
@@ -177,6 +176,62 @@ func TestProgress_EveryTenSecondsOfARunThatEnds(t *testing.T) {
 		require.Len(t, got, 3)
 		assert.Regexp(t, `^INFO 5 of 20 chats done, 15 messages, (0\.9|1\.[01]) requests/s, time left: about 30s$`, got[0])
 		assert.Regexp(t, `^INFO 15 of 20 chats done, 45 messages, (0\.9|1\.[01]) requests/s, time left: about 10s$`, got[2])
+		assertTotals(t, log, `20 chats, 60 messages, 40 requests in (39|40)s, 1\.0 requests/s; unknown or empty: 0`)
+	})
+}
+
+// assertTotals finds the one line of totals.
+func assertTotals(t *testing.T, log *pipetest.LogBook, want string) {
+	t.Helper()
+	got := log.With("All is read")
+	require.Len(t, got, 1)
+	assert.Regexp(t, "^INFO All is read: "+want+"$", got[0])
+}
+
+func TestProgress_OfAServiceUntilItsFirstReadingIsComplete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		in, log, kommo := startInBubbleWith(t, 20, 3, "requests_per_second: 1, parallel_chats: 1, poll_interval: 1m")
+		for kommo.DeleteAt(sandbox.SyntheticChat(19), 0) {
+			continue
+		}
+		reading, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() {
+			for {
+				b, err := in.Read(reading)
+				if err != nil {
+					return
+				}
+				b.Ack()
+			}
+		}()
+		time.Sleep(time.Minute)
+		got := log.With("chats done")
+		require.NotEmpty(t, got)
+		assert.Regexp(t, `^INFO [4-6] of 20 chats done, 1[0-9] messages, (0\.9|1\.[01]) requests/s, time left: about [23][0-9]s$`, got[0])
+		assertTotals(t, log, `20 chats, 57 messages, \d+ requests in \d+s, 1\.\d requests/s; unknown or empty: 1`)
+
+		before := len(log.With(""))
+		kommo.Append(sandbox.SyntheticChat(0), sandbox.Text("new", time.Now(), "words"))
+		time.Sleep(time.Hour)
+		assert.Len(t, log.With(""), before, "a healthy tail logs nothing")
+	})
+}
+
+func TestProgress_OfAFirstReadingThatIsShortNothingIsSaid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		in, log := startInBubble(t, 2, 3, "requests_per_second: 1")
+		for {
+			b, err := in.Read(t.Context())
+			if err != nil {
+				require.ErrorIs(t, err, service.ErrEndOfInput)
+				break
+			}
+			b.Ack()
+		}
+		assert.Empty(t, log.With("All is read"))
 	})
 }
 

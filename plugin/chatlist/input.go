@@ -61,6 +61,8 @@ type input struct {
 	failures int       // in a row
 	failed   *component.Throttle
 	listed   int
+	complete bool // the first listing is
+	began    time.Time
 	reported time.Time
 	odd      int
 }
@@ -76,6 +78,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		metrics:  newMetrics(mgr.Metrics()),
 		wake:     component.NewSignal(),
 		failed:   component.NewThrottle(),
+		began:    time.Now(),
 		reported: time.Now(),
 	}
 	in.stopped, in.stop = context.WithCancel(context.Background())
@@ -170,7 +173,7 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 			in.next = time.Now().Add(in.conf.pollInterval)
 		}
 		in.listed += len(b.entries)
-		in.reportProgress()
+		in.reportProgress(b.done)
 		if len(b.entries) > 0 {
 			return in.batch(b), nil
 		}

@@ -82,14 +82,25 @@ func (in *input) oddEntries(entries int) {
 	}
 }
 
-// reportProgress logs how far a run is, if it has an end.
-func (in *input) reportProgress() {
-	now := time.Now()
-	if in.conf.pollInterval > 0 || in.ended || now.Sub(in.reported) < component.ProgressEvery {
+// reportProgress says how far the first listing is, while that takes long, and what it came
+// to. Those after it are silent.
+func (in *input) reportProgress(done bool) {
+	if in.complete {
 		return
 	}
-	in.reported = now
-	in.log.Infof("%s listed so far, with %s", component.Plural(in.listed, "chat", "chats"), component.Plural(int(in.metrics.Sent()), "request", "requests"))
+	now := time.Now()
+	in.complete = done
+	took := now.Sub(in.began)
+	sent := in.metrics.Sent()
+	switch {
+	case done && took >= component.ProgressEvery:
+		in.log.Infof("All is listed: %s, %s in %s, %.1f requests/s", component.Plural(in.listed, "chat", "chats"),
+			component.Plural(int(sent), "request", "requests"), component.Round(took), float64(sent)/took.Seconds())
+	case !done && now.Sub(in.reported) >= component.ProgressEvery:
+		in.log.Infof("%s listed so far, with %s, %.1f requests/s", component.Plural(in.listed, "chat", "chats"),
+			component.Plural(int(sent), "request", "requests"), float64(sent)/took.Seconds())
+		in.reported = now
+	}
 }
 
 func (in *input) warnStalled() {

@@ -68,7 +68,6 @@ func (a *account) run(ctx context.Context) {
 		return
 	}
 	a.in.running.Go(func() { a.saver.Run(ctx) })
-	a.in.running.Go(func() { a.tellProgress(ctx) })
 	for {
 		b, err := a.next(ctx)
 		if err != nil {
@@ -262,25 +261,11 @@ func (a *account) count(pending, done int, listed bool) {
 	}
 }
 
-// tellProgress says now and then how far the first reading of the account is.
-func (a *account) tellProgress(ctx context.Context) {
-	requests := int64(0)
-	for apicall.Sleep(ctx, component.ProgressEvery) == nil {
-		a.mu.Lock()
-		done, pending, listed, through := a.done, a.pending, a.listed, a.through
-		a.mu.Unlock()
-		if through {
-			return
-		}
-		more := ", and the feed has more"
-		if listed {
-			more = ""
-		}
-		total := a.in.metrics.Sent()
-		a.in.log.Infof("%s read, %d more named%s; %d messages, %.1f requests/s", component.Plural(done, "talk", "talks"), pending, more,
-			a.in.reader.Stats().Messages, float64(total-requests)/component.ProgressEvery.Seconds())
-		requests = total
-	}
+// backfill is how far the first reading of the account is.
+func (a *account) backfill() component.Backfill {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return component.Backfill{Done: a.done, Left: a.pending, More: !a.listed, Over: a.through}
 }
 
 // wait returns when all that was named is done.

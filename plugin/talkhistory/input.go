@@ -90,6 +90,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	}
 	if conf.account() {
 		in.account = newAccount(in)
+		in.report.Account = in.account.backfill
 	}
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, in.chats, conf.ParallelChats, in.report.healthChanged)
 	in.source = newSource(in.client, in.probe, in.health)
@@ -102,7 +103,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		in.starts = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), checkStart)
 	}
 	readerConf.NewPass = in.newPass(chat.FromTalks(in.source, &evidence.Server{}))
-	readerConf.Hooks = in.hooks()
+	readerConf.Hooks = in.report.Hooks()
 	readerConf.OncePerAdd = len(conf.talks) == 0
 	readerConf.Latest = conf.StartLatest && in.account == nil // an account has a start of its own
 	readerConf.RetryNotOurs = conf.Backoff.MaxInterval        // no talk is that
@@ -154,16 +155,6 @@ func (in *input) newPass(pass chat.NewPass) chat.NewPass {
 		}
 		return &recovery{Pass: pass(s), start: s, source: in.source, named: in.named, since: since}
 	}
-}
-
-// hooks are those of the report. That a talk shows nothing concerns a person only where
-// a person has named it.
-func (in *input) hooks() reader.Hooks {
-	h := in.report.Hooks()
-	if in.account != nil {
-		h.Empty = nil
-	}
-	return h
 }
 
 // Connect starts to read. What can be checked without the API was checked when

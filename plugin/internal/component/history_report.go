@@ -40,6 +40,9 @@ type HistoryReport struct {
 	// that something else names them, and Polls that they are read again and again.
 	Listed        int
 	Queued, Polls bool
+	// Account, if set, says how far the first reading of an account is, whose chats nobody
+	// has named: that one is empty is only counted then.
+	Account func() Backfill
 	// CheckpointLimit is that of the configuration.
 	CheckpointLimit int
 	// Refusal says that a first failure of this kind may turn out to concern all chats,
@@ -51,6 +54,7 @@ type HistoryReport struct {
 	failures, checkpoints, corrupt, odd, times, rests, slowed *Throttle
 
 	mu       sync.Mutex
+	progress *progress
 	empty    Few
 	notOurs  Few
 	letGo    int
@@ -77,7 +81,7 @@ func NewHistoryReport(log *service.Logger, metrics *HistoryMetrics, words Words)
 		failures: &Throttle{Period: 10 * time.Second, Lines: 20}, checkpoints: NewThrottle(), corrupt: NewThrottle(),
 		odd: &Throttle{Period: 10 * time.Minute, Lines: 5}, times: &Throttle{Period: 10 * time.Minute, Lines: 5},
 		rests: &Throttle{Period: 10 * time.Minute, Lines: 1}, slowed: &Throttle{Period: 10 * time.Minute, Lines: 1},
-		untold: map[string]struct{}{},
+		untold: map[string]struct{}{}, progress: newProgress(time.Now()),
 	}
 }
 
@@ -207,15 +211,14 @@ func (r *HistoryReport) chatFailed(id string, err error, times int, retryIn time
 	r.untold[id] = struct{}{}
 }
 
-// Watch reports the progress of a run that has an end, the chats that gave nothing, and
-// once that nothing is acknowledged any more.
+// Watch reports the progress of the first reading, the chats that gave nothing, and once that
+// nothing is acknowledged any more.
 func (r *HistoryReport) Watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	began := time.Now()
-	reported := began
-	requests := int64(0)
+	reported := time.Now()
 	warned, first := false, true
+	r.note(func() { r.progress = newProgress(reported) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -234,20 +237,25 @@ func (r *HistoryReport) Watch(ctx context.Context) {
 		}
 		if due := now.Sub(reported) >= ProgressEvery; due || ended {
 			r.tellGathered(ended)
-			if due && !r.Polls && !r.Queued {
-				total := r.Metrics.Sent()
-				r.progress(s, now.Sub(began), float64(total-requests)/now.Sub(reported).Seconds())
-				requests = total
-			}
 			if due {
 				reported = now
 			}
 		}
+		r.tellProgress(now)
 	}
 }
 
 // Ended is called at the end of a run that has one.
-func (r *HistoryReport) Ended() { r.tellGathered(true) }
+func (r *HistoryReport) Ended() {
+	r.tellGathered(true)
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.progress; !p.over {
+		s := r.Reader.Stats()
+		r.tellTotals(&s, r.backfill(&s, p, now), now.Sub(p.began))
+	}
+}
 
 // tellGathered writes a line for each kind of chat that Few counts, if one is due. first
 // says that all chats have just been read for the first time.
@@ -256,7 +264,7 @@ func (r *HistoryReport) tellGathered(first bool) {
 	defer r.mu.Unlock()
 	log := r.Log
 	s := r.Reader.Stats()
-	if r.empty.N > 0 && (r.empty.News() || first && r.empty.Told < r.empty.N) {
+	if r.Account == nil && r.empty.N > 0 && (r.empty.News() || first && r.empty.Told < r.empty.N) {
 		r.empty.Told = r.empty.N
 		what := "has no message, or is unknown to the API"
 		if r.empty.N > 1 {
@@ -299,17 +307,4 @@ func (r *HistoryReport) warnStalled(s reader.Stats, rejects bool) {
 		cause = "checkpoint_limit is used up: the output collects more messages than that before it sends any, so lower its batch count, give its batching a period, or raise checkpoint_limit"
 	}
 	r.Log.Warnf("No acknowledgement for %s while %s out; %s", StalledAfter, Plural(s.Unacked, "message is", "messages are"), cause)
-}
-
-func (r *HistoryReport) progress(s reader.Stats, elapsed time.Duration, perSecond float64) {
-	total := 0
-	for _, n := range s.Chats {
-		total += n
-	}
-	done := s.Chats[reader.Done]
-	left := "not known yet"
-	if done > 0 {
-		left = "about " + Round(time.Duration(float64(elapsed)/float64(done)*float64(total-done)))
-	}
-	r.Log.Infof("%d of %d %s done, %d messages, %.1f requests/s, time left: %s", done, total, r.Words.Chats, s.Messages, perSecond, left)
 }

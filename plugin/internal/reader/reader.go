@@ -56,6 +56,7 @@ type Reader struct {
 	allAdded   bool       // no more chats will be added
 	open       int        // chats that have, or may have, something to deliver yet
 	unread     int        // chats of which no pass has come to its end
+	readOnce   int        // and those of which one has, those that are forgotten too
 	waiting    int        // callers of chats that do not fail
 	held       int        // callers of chats that do
 	counts     [states]int
@@ -206,8 +207,9 @@ type Stats struct {
 	Unacked  int
 	// Held is how many messages are read and wait to be delivered.
 	Held int
-	// Unread is how many chats no pass has read to its end yet.
-	Unread int
+	// Unread is how many chats no pass has read to its end yet, and Read how many one
+	// has. With Config.OncePerAdd a chat that is added again counts again.
+	Unread, Read int
 	// Moved is when a message was last acknowledged, or delivered with no other
 	// one out.
 	Moved time.Time
@@ -221,6 +223,6 @@ func (r *Reader) Stats() Stats {
 	defer r.mu.Unlock()
 	return Stats{
 		Chats: r.counts, Messages: r.messages, Unacked: r.unacked,
-		Held: r.budget.limit - r.budget.free - r.unacked, Unread: r.unread, Moved: r.moved, Short: r.short,
+		Held: r.budget.limit - r.budget.free - r.unacked, Unread: r.unread, Read: r.readOnce, Moved: r.moved, Short: r.short,
 	}
 }

@@ -140,6 +140,7 @@ func (r *Reader) read(c *record) {
 		if !c.ended {
 			c.ended = true
 			r.unread--
+			r.readOnce++
 		}
 	case retryLoad > 0:
 		// The store is asked until it answers, for nothing is known of the chat
