@@ -21,7 +21,7 @@ import (
 
 // checkVariables are the fields that check takes, and the variables of the environment that
 // have them; "" for none.
-var checkVariables = map[string]string{
+var checkVariables = map[string]string{ //nolint:gosec // names
 	"api_url":             "KOMMO_API_URL",
 	"access_token":        "KOMMO_ACCESS_TOKEN",
 	"access_token_file":   "KOMMO_ACCESS_TOKEN_FILE",

@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -134,13 +135,14 @@ func (c *checker) ask(ctx context.Context, a *api, call func(ctx context.Context
 	if err == nil {
 		return x, nil
 	}
+	status, _ := errors.AsType[*apicall.StatusError](err)
 	switch word := wordOf(err); {
 	case ctx.Err() != nil:
 		c.stop(a, Error, notAsked, say("The check was interrupted, so what follows was not asked"), "")
 	case word == addressBlock:
 		c.stop(a, Error, addressBlock, troubleOf(err), "wait an hour before you try again: going on to ask makes it worse")
-	case word == throttled:
-		c.stop(a, Error, throttled, troubleOf(err), "wait as long as the API asks, and lower requests_per_second")
+	case word == throttled, status != nil && status.RetryAfter > mostPatience: // nothing else would be let through either
+		c.stop(a, Error, word, troubleOf(err), "wait as long as the API asks, and lower requests_per_second")
 	}
 	return x, err
 }
@@ -179,8 +181,11 @@ func (c *checker) unseen(id, format string, args ...any) {
 }
 
 // failed writes the line of a call that failed. What is only not asked any more has none.
-func (c *checker) failed(id string, err error) {
+func (c *checker) failed(id string, err error) { c.failedAs(Error, id, err) }
+
+// failedAs does so for a call that some reading can do without.
+func (c *checker) failedAs(status Status, id string, err error) {
 	if word := wordOf(err); word != notAsked && !c.stopped {
-		c.add(id, Error, word, troubleOf(err), "")
+		c.add(id, status, word, troubleOf(err), "")
 	}
 }

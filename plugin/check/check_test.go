@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -132,7 +134,7 @@ func TestCheck_Token(t *testing.T) {
 		"good":            {sandbox.Claims{}, "valid", "messages", false},
 		"soon":            {sandbox.Claims{Expires: time.Now().Add(time.Hour)}, "soon", "messages", false},
 		"expired":         {sandbox.Claims{Expires: time.Now().Add(-time.Hour)}, "expired", "messages", true},
-		"without a scope": {sandbox.Claims{Scopes: []string{"crm"}}, "valid", "no_messages", true},
+		"without a scope": {sandbox.Claims{Scopes: []string{"crm"}}, "valid", "no_messages", false}, // there is a channel
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -198,9 +200,10 @@ func TestCheck_NamesHeadersAboutLimits(t *testing.T) {
 
 func TestCheck_TLS(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(world(t, sandbox.Config{}))
+	server := httptest.NewUnstartedServer(world(t, sandbox.Config{}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	t.Cleanup(server.Close)
-	server.Config.ErrorLog = nil
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	for name, tc := range map[string]struct {
@@ -209,7 +212,7 @@ func TestCheck_TLS(t *testing.T) {
 	}{
 		"not trusted":  {nil, "account.address", "no_answer"},
 		"trusted":      {&tls.Config{RootCAs: roots}, "account.tls", "verified"},
-		"not verified": {&tls.Config{InsecureSkipVerify: true}, "account.tls", "not_verified"},
+		"not verified": {&tls.Config{InsecureSkipVerify: true}, "account.tls", "not_verified"}, //nolint:gosec // that is what is tested
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -308,4 +311,15 @@ func TestCheck_OriginsThatAreWanted(t *testing.T) {
 	assert.Equal(t, "none", finding(t, report, "channels.wanted").Answer)
 	assert.Equal(t, 8, report.Estimates[0].Chats)
 	assert.NotContains(t, shown(t, report.Public()), "nobodys")
+}
+
+func TestCheck_WithATokenAloneMessagesHaveToBeReadable(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	require.NoError(t, s.SetFaults(fault("402,endpoint=talk-messages")...))
+	report := checked(t, s, func(c *Config) { c.BaseURL, c.ScopeID, c.ChannelSecret, c.Chats = "", "", "", nil })
+	assert.Equal(t, Error, finding(t, report, "messages.answer").Status)
+	report = checked(t, s)
+	assert.Equal(t, Warning, finding(t, report, "messages.answer").Status, "there is a channel")
+	assert.False(t, report.Failed())
 }

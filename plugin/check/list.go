@@ -57,7 +57,7 @@ const enough = 4
 func (c *checker) look(ctx context.Context, l *list) *pages {
 	first, err := l.ask(ctx, query{limit: l.most})
 	if err != nil {
-		c.failed(l.id+".answer", err)
+		c.failedAs(c.matter(l, err), l.id+".answer", err)
 		return nil
 	}
 	p := &pages{first: first}
@@ -94,6 +94,16 @@ func (c *checker) look(ctx context.Context, l *list) *pages {
 		c.checkFilter(ctx, l, first.entries)
 	}
 	return p
+}
+
+// matter is what it means that a list does not answer. Who has a channel of one's own can
+// read its messages without those of the talks.
+func (c *checker) matter(l *list, err error) Status {
+	word := wordOf(err)
+	if l.api == c.account && l.messages && c.conf.channel() && (word == planRefused || word == scopeRefused) {
+		return Warning
+	}
+	return Error
 }
 
 // lookCloser asks for half pages of a list with enough entries, and judges how pages
@@ -186,75 +196,68 @@ func (c *checker) judgeLastLink(l *list, p *pages, last, end *page) {
 	}
 }
 
+// slack is how far the time filter may be off, in seconds: the inputs ask for so much
+// more.
+const slack = 2
+
 // checkFilter asks for the second of one entry alone.
 func (c *checker) checkFilter(ctx context.Context, l *list, entries []entry) {
 	id := l.id + ".filter"
-	at, ok := middle(entries)
 	order, _ := orderOf(entries)
 	if order == roughlyNewest || order == roughlyOldest || slices.ContainsFunc(entries, func(e entry) bool { return e.wrong != "" }) {
 		c.unseen(id, "the times that are shown may not be those that it goes by")
 		return
 	}
+	at, ok := middle(entries)
 	if !ok {
 		c.unseen(id, "all entries have about the same time, or none")
 		return
 	}
-	inside, err := l.ask(ctx, query{limit: l.most, from: at, to: at})
+	got, err := l.ask(ctx, query{limit: l.most, from: at, to: at})
 	if err != nil {
 		c.failed(id, err)
 		return
 	}
-	older, newer, near, hit := spread(inside.entries, at)
-	if !hit && !(older && newer) {
-		wider, err := l.ask(ctx, query{limit: l.most, from: at - slack, to: at + slack})
-		if err != nil {
+	within := spread(got.entries, at)
+	if within == (spreading{}) {
+		if got, err = l.ask(ctx, query{limit: l.most, from: at - slack, to: at + slack}); err != nil {
 			c.failed(id, err)
 			return
 		}
-		_, _, _, near = spread(wider.entries, at)
+		within.near = spread(got.entries, at).hit
 	}
 	switch {
-	case older || newer:
-		if hit || older && newer {
-			c.add(id, Warning, "ignored", say("filter[created_at] is ignored"),
-				"nothing: but each poll then asks for more than is new; lower poll_interval only if the limit allows it")
-			return
-		}
-		fallthrough
-	case !hit && !near:
-		c.add(id, Error, "off", say("filter[created_at] is off by more than %d s", slack), "send the report: news could be missed by it")
-	case !hit || near && !exact(inside.entries, at):
+	case within.older && within.newer, within.hit && (within.older || within.newer):
+		c.add(id, Warning, "ignored", say("filter[created_at] is ignored"),
+			"nothing: but each poll then asks for more than is new; lower poll_interval only if the limit allows it")
+	case within.near:
 		c.add(id, Warning, "ends_off", say("filter[created_at] is off by a second or two, or leaves its ends out"), "nothing: two seconds of slack are asked for")
+	case !within.hit:
+		c.add(id, Error, "off", say("filter[created_at] is off by more than %d s", slack), "send the report: news could be missed by it")
 	default:
 		c.ok(id, "kept", "filter[created_at] is kept, both ends are inside")
 	}
 }
 
-// slack is how far the time filter may be off, in seconds: the inputs ask for so much
-// more.
-const slack = 2
+// spreading is where entries lie around a second: before or behind it by more than slack,
+// within that, or in it.
+type spreading struct{ older, newer, near, hit bool }
 
-// spread says whether entries are older or newer than a second by more than slack, some are
-// within it but not of it, and whether one is of it.
-func spread(entries []entry, at int64) (older, newer, near, hit bool) {
+func spread(entries []entry, at int64) (s spreading) {
 	for _, e := range entries {
-		switch s := e.seconds(); {
+		switch d := e.seconds() - at; {
 		case e.at == 0:
-		case s == at:
-			hit = true
-		case s < at-slack:
-			older = true
-		case s > at+slack:
-			newer = true
+		case d == 0:
+			s.hit = true
+		case d < -slack:
+			s.older = true
+		case d > slack:
+			s.newer = true
 		default:
-			near = true
+			s.near = true
 		}
 	}
-	return older, newer, near, hit
-}
-
-func exact(entries []entry, at int64) bool {
-	return !slices.ContainsFunc(entries, func(e entry) bool { return e.at != 0 && e.seconds() != at })
+	return s
 }
 
 // measure returns how many entries a list has, about, by doubling and halving, its last page

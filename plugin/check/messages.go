@@ -84,7 +84,7 @@ func (c *checker) chooseTalk(ctx context.Context) string {
 			missing = append(missing, id)
 			continue
 		case err != nil:
-			c.failed("talks.given", err)
+			c.failedAs(c.matter(c.messagesOf(id), err), "talks.given", err)
 			return id
 		}
 		answered++
@@ -132,7 +132,11 @@ func (c *checker) checkLookUp(ctx context.Context, talk string) {
 		return err
 	})
 	if err != nil {
-		c.failed("talk.answer", err)
+		status := Warning
+		if c.conf.Discover == "ids" {
+			status = Error
+		}
+		c.failedAs(status, "talk.answer", err)
 		return
 	}
 	c.ok("talk.answer", "answers", "a talk can be looked up by itself, as discover: ids does")

@@ -56,6 +56,7 @@ var quirks = []struct {
 	{"history 402", fault("402,endpoint=history"), sandbox.Config{}, "channel.signature=plan"},
 	{"history 500", fault("500,endpoint=history"), sandbox.Config{}, "channel.address=server_error"},
 	{"history 429", fault("429,endpoint=history,retry_after=300s,retry_after_in=body"), sandbox.Config{}, "channel.stopped=throttled channel.throttled=body"},
+	{"503 with a long wait", fault("503,endpoint=talks,retry_after=300s"), sandbox.Config{}, "account.stopped=server_error account.limit_headers=some"},
 	{"foreign", fault("foreign,chat=" + mainChat), sandbox.Config{}, "history.given=foreign"},
 	{"html", fault("html,endpoint=talks"), sandbox.Config{}, "talks.answer=broken_answer"},
 	{"redirect", fault("redirect,endpoint=history"), sandbox.Config{}, "channel.address=redirected"},

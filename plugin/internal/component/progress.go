@@ -70,6 +70,7 @@ func (r *HistoryReport) tellProgress(now time.Time) {
 	s := r.Reader.Stats()
 	b := r.backfill(&s, p, now)
 	down := r.Health.IsDown()
+	silent := down && (r.Polls || r.Queued) // that it is down is said already
 	switch {
 	case b.Over && !down:
 		end := now
@@ -77,7 +78,7 @@ func (r *HistoryReport) tellProgress(now time.Time) {
 			end = p.idle
 		}
 		r.tellTotals(&s, b, end.Sub(p.began))
-	case now.Sub(p.told) >= p.every && !(down && (r.Polls || r.Queued)):
+	case now.Sub(p.told) >= p.every && !silent:
 		r.progressLine(&s, b, now)
 	}
 }
