@@ -67,11 +67,11 @@ var quirks = []struct {
 	{"cut-chunked", fault("cut-chunked,endpoint=events"), sandbox.Config{}, "events.answer=broken_answer"},
 	{"cut-json", fault("cut-json,endpoint=talks"), sandbox.Config{}, "talks.answer=broken_answer"},
 	{"huge", fault("huge,endpoint=talks"), sandbox.Config{}, "talks.answer=too_large"},
-	{"bomb", fault("bomb,chat=" + mainChat), sandbox.Config{}, "history.given=too_large"},
+	{"bomb", fault("bomb,size=100000,chat=" + mainChat), sandbox.Config{}, "history.given=too_large"},
 
 	// What comes on top of an answer.
-	{"slow", fault("delay,delay=150ms"), sandbox.Config{}, "account.speed=slow channel.speed=slow"},
-	{"slow server", nil, sandbox.Config{Latency: 150 * time.Millisecond}, "account.speed=slow channel.speed=slow"},
+	{"slow", fault("delay,delay=30ms"), sandbox.Config{}, "account.speed=slow channel.speed=slow"},
+	{"slow server", nil, sandbox.Config{Latency: 30 * time.Millisecond}, "account.speed=slow channel.speed=slow"},
 	{"429 once", fault("429,endpoint=talks,count=1"), sandbox.Config{}, "account.throttled=no_hint"},
 	{"429 once, with a header", fault("429,endpoint=talks,count=1,retry_after=1s"), sandbox.Config{}, "account.throttled=header"},
 	{"429 once, with both", fault("429,endpoint=talks,count=1,retry_after=1s,retry_after_in=both"), sandbox.Config{}, "account.throttled=body+header"},
@@ -210,8 +210,11 @@ func TestCheck_NamesEachQuirkThatIsOnAndOnlyThose(t *testing.T) {
 			s := world(t, tc.config)
 			require.NoError(t, s.SetFaults(tc.faults...))
 			report := checked(t, s, func(c *Config) {
-				if strings.HasPrefix(tc.name, "slow") {
-					c.slow = 120 * time.Millisecond
+				switch {
+				case strings.HasPrefix(tc.name, "slow"):
+					c.slow = 25 * time.Millisecond
+				case tc.name == "hang":
+					c.Timeout = 500 * time.Millisecond
 				}
 			})
 			assertNothingPrivate(t, report)
