@@ -4,9 +4,7 @@ package check
 
 import (
 	"context"
-	"errors"
 
-	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
@@ -46,17 +44,14 @@ func (c *checker) checkAccount(ctx context.Context) {
 // false if nothing gets through.
 func (c *checker) checkConnection(a *api, err error) bool {
 	c.judgeProxy(a)
-	nobody, _ := errors.AsType[*apicall.NoAnswerError](err)
-	word := wordOf(err)
-	switch {
+	if c.stopped {
+		return false
+	}
+	switch word := wordOf(err); {
 	case err == nil:
-	case nobody != nil:
-		c.add(a.name+".address", Error, word, say("%s", troubleOf(err)), "check "+a.field+", proxy_url, tls and the network")
-		return false
-	case word == redirected, word == brokenAnswer, word == tooLarge, word == serverError:
-		c.add(a.name+".address", Error, word, say("%s", troubleOf(err)), "")
-		return false
-	case c.stopped:
+	case word == noAnswer, word == timedOut, word == redirected, word == brokenAnswer, word == tooLarge, word == serverError, word == otherTrouble:
+		// The client's own words have what to do.
+		c.addSaid(a.name+".address", Error, word, troubleOf(err), said{public: "check " + a.field + ", proxy_url, tls and the network"})
 		return false
 	}
 	c.ok(a.name+".address", "reached", "%s answers", aHost(c.host(a)))

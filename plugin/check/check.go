@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -107,7 +108,7 @@ func (c *checker) caller() (func(field string) *apicall.Caller, *http.Transport,
 		return apicall.New(apicall.Config{
 			HTTP: &http.Client{Transport: recorder{transport}}, Limiter: limiter, Timeout: timeout, URLField: field,
 			MaxAttempts: mostAttempts,
-			Backoff:     apicall.Backoff{InitialInterval: c.conf.firstRetry, MaxElapsedTime: mostPatience},
+			Backoff:     apicall.Backoff{InitialInterval: c.conf.firstRetry, MaxElapsedTime: cmp.Or(c.conf.patience, mostPatience)},
 			Observe: func(a apicall.Attempt) {
 				if a.SlowedTo > 0 {
 					c.asked().slowed = a.SlowedTo

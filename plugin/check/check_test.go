@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -238,6 +239,18 @@ func TestCheck_AProxyIsNamedWithoutItsUser(t *testing.T) {
 	assert.Equal(t, "reached", finding(t, report, "channel.address").Answer)
 	assert.NotContains(t, shown(t, report), "pa55")
 	assert.NotContains(t, shown(t, report.Public()), "example")
+}
+
+func TestCheck_WithoutTheSharedLimitNothingIsAsked(t *testing.T) {
+	t.Parallel()
+	s := world(t, sandbox.Config{})
+	report := checked(t, s, func(c *Config) {
+		c.patience = time.Millisecond
+		c.SharedLimit = func(context.Context) (time.Duration, error) { return 0, errors.New("redis is gone") }
+	})
+	assert.Contains(t, finding(t, report, "account.address").Text, "redis is gone")
+	assert.Equal(t, otherTrouble, finding(t, report, "channel.address").Answer)
+	assert.Zero(t, s.Ledger().Requests)
 }
 
 func TestCheck_EndsWithItsContext(t *testing.T) {

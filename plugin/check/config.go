@@ -60,6 +60,7 @@ type Config struct {
 	Each func(Finding)
 
 	firstRetry time.Duration // 0: as apicall has it
+	patience   time.Duration // 0: mostPatience
 	slow       time.Duration // 0: slowAnswer
 }
 

@@ -163,7 +163,7 @@ func (c *checker) judgeShort(ctx context.Context, l *list, n int) {
 			"nothing: ends are looked behind, which costs requests")
 	default:
 		c.add(l.id+".pages", Warning, "capped", say("no page has more than %d entries, asked for %d", n, l.most),
-			"nothing: the inputs allow for it; set page_size to that to save requests")
+			allowed)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
@@ -97,7 +98,7 @@ func wordOf(err error) string {
 // troubleOf says what became of a call that failed. The clients' own errors say what to
 // do, but name hosts and ids.
 func troubleOf(err error) said {
-	public := wordOf(err)
+	public := "a call failed: " + strings.ReplaceAll(wordOf(err), "_", " ")
 	if status, ok := errors.AsType[*apicall.StatusError](err); ok {
 		public = fmt.Sprintf("%s, status %d%s", public, status.Status, ofType(status))
 	}
