@@ -141,10 +141,12 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 	for {
 		err := call()
 		if err == nil {
-			// Where talks fail and the feed does not, the API is not up for that.
-			if (a.failed > 0 || !a.answered) && !a.in.source.isRefused() {
-				a.in.health.Answer(feedChat)
+			// Where talks fail and the feed does not, the API is not up for each answer.
+			name := ""
+			if a.failed > 0 || !a.answered {
+				name = feedChat
 			}
+			a.in.source.refusals.answered(feedCalls, name)
 			a.failed, a.answered = 0, true
 			return nil
 		}
@@ -158,7 +160,7 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 		case errors.As(err, &store):
 			a.in.report.feedStoreFailed(err, wait)
 		case refusesAll(err):
-			a.in.health.GoDown(err)
+			a.in.source.refusals.begin(feedCalls, err, a.in.health.GoDown)
 		default:
 			if apicall.Retryable(err) {
 				a.in.health.Fail(feedChat, err)
@@ -171,14 +173,21 @@ func (a *account) untilAnswered(ctx context.Context, call func() error) error {
 	}
 }
 
-// turn waits while too many talks are named, or the feed's checkpoint can't be written.
+// turn waits while too many talks are named, the feed's checkpoint can't be written, or
+// none of those that are named may be read.
 func (a *account) turn(ctx context.Context) error {
-	for a.saver.Stuck() || a.discovery.Unacked() >= mostNamed {
+	for a.saver.Stuck() || a.discovery.Unacked() >= mostNamed || a.isPending() && a.stopped() {
 		if err := apicall.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// stopped says that the API refuses something else than the feed.
+func (a *account) stopped() bool {
+	stops, _ := a.in.source.refusals.stops(feedCalls)
+	return stops
 }
 
 // read has a talk read. done is called when it was read to its end, delivered, saved, and

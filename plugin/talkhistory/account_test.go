@@ -291,6 +291,44 @@ func TestRefusals_StopEverythingUntilTheyPass(t *testing.T) {
 	}
 }
 
+// Whichever kind of call is refused, nothing else is asked for meanwhile: the account is not
+// half read, and the log does not go up and down.
+func TestRefusals_OfTheFeedAloneAreSaidOnceAndStopEverything(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		fault sandbox.Fault
+		want  string
+	}{
+		"plan":  {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 402}, "its tariff includes the API"},
+		"scope": {sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Body: sandbox.BodyScope}, "lacks the scope of this call"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := withTalks(t, 5, 300)
+			tc.fault.Endpoint, tc.fault.After = sandbox.EndpointEvents, 20
+			k.Fail(t, tc.fault, sandbox.Fault{Kind: sandbox.FaultDelay, Endpoint: sandbox.EndpointTalkMessages, Delay: 10 * time.Millisecond})
+			s := k.Reads(t, pipetest.Fields{
+				"poll_interval": "1ms", "page_size": 4, "backoff": pipetest.Fields{"initial_interval": "10ms", "max_interval": "50ms"},
+			}, pipetest.Options{})
+			s.Until("it is said", func() bool { return s.Logs.Has(slog.LevelError, "The API answers no request", tc.want) })
+			s.Until("what was under way is answered", func() bool {
+				before := k.Ledger()
+				time.Sleep(200 * time.Millisecond)
+				after := k.Ledger()
+				return before.ByEndpoint[sandbox.EndpointTalkMessages] == after.ByEndpoint[sandbox.EndpointTalkMessages] && before.Requests < after.Requests
+			})
+			assert.Less(t, len(s.Out.Delivered()), 1500)
+			assert.Len(t, s.Logs.Complaints(), 1, s.Logs)
+			assert.False(t, s.Logs.Has(slog.LevelInfo, "answers again"), s.Logs)
+			assert.Zero(t, s.Metrics.Get("kommo_talk_history_api_up"))
+			k.ClearFaults()
+			s.Delivers(k.TalkIDs()...)
+			assert.Len(t, s.Logs.Complaints(), 1, s.Logs)
+			assert.Equal(t, int64(1), s.Metrics.Get("kommo_talk_history_api_up"))
+		})
+	}
+}
+
 func TestTalks_OneThatIsGoneIsItsOwnEnd(t *testing.T) {
 	t.Parallel()
 	k := withTalks(t, 3, 5)

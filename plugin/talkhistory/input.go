@@ -93,7 +93,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		in.report.Account = in.account.backfill
 	}
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, in.chats, conf.ParallelChats, in.report.healthChanged)
-	in.source = newSource(in.client, in.probe, in.health)
+	in.source = newSource(in.client, in.probe, in.health, newRefusals(in.health, in.report.alsoRefused))
 
 	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), chat.CheckCheckpoint)
 	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)
@@ -173,8 +173,7 @@ func (in *input) Connect(ctx context.Context) error {
 			in.log.Info("Progress is kept in memory, and a restart will read from the beginning: set checkpoint_cache to keep it")
 		}
 		if err := in.checkToken(); err != nil {
-			in.source.refuse(err)
-			in.health.MarkDown(err)
+			in.source.refusals.begin(messageCalls, err, in.health.MarkDown)
 		}
 		in.reader.Start()
 		in.running.Go(func() { in.report.Watch(in.stopped) })

@@ -43,6 +43,11 @@ func (r *report) healthChanged(up bool, why error) {
 	r.HealthChanged(up, why, r.in.conf.Backoff.MaxInterval)
 }
 
+// alsoRefused reports a refusal that begins while the API does not answer anyway.
+func (r *report) alsoRefused(err error) {
+	r.Log.Errorf("Before anything is read, this has to be put right too: %v", err)
+}
+
 // feedFailed reports that the feed could not be read.
 func (r *report) feedFailed(err error, retryIn time.Duration) {
 	if r.in.health.IsDown() {

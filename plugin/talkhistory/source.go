@@ -18,12 +18,12 @@ import (
 
 // source gives the passes the pages of talks.
 type source struct {
-	client *crm.Client
-	once   *crm.Client // makes one attempt a call
-	health *component.Health
+	client   *crm.Client
+	once     *crm.Client // makes one attempt a call
+	health   *component.Health
+	refusals *refusals
 
 	mu       sync.Mutex
-	refused  error               // why no talk may be read; nil: some may, as far as is known
 	rejected map[string]struct{} // talks in a row that were answered with another 4xx
 	ahead    time.Duration       // of the server's clock to this machine's
 }
@@ -32,12 +32,15 @@ type source struct {
 // until that means all of them.
 const rejectedInARow = 64
 
-func newSource(client, once *crm.Client, h *component.Health) *source {
-	return &source{client: client, once: once, health: h, rejected: map[string]struct{}{}}
+func newSource(client, once *crm.Client, h *component.Health, r *refusals) *source {
+	return &source{client: client, once: once, health: h, refusals: r, rejected: map[string]struct{}{}}
 }
 
 // Messages implements chat.TalkSource. A talk that does not exist has no messages.
 func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (chat.TalkPage, error) {
+	if err := s.refusals.wait(ctx, messageCalls); err != nil {
+		return chat.TalkPage{}, err
+	}
 	client := s.client
 	if s.health.IsDown() {
 		client = s.once // the next attempt is better made for another talk
@@ -49,16 +52,15 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 	case isNotFound(err):
 		page = crm.MessagePage{}
 	case err != nil:
-		return chat.TalkPage{}, s.failed(talk, err)
+		return chat.TalkPage{}, s.failed(messageCalls, talk, err)
 	}
 	s.mu.Lock()
-	s.refused = nil
 	clear(s.rejected)
 	if !page.Date.IsZero() {
 		s.ahead = time.Until(page.Date)
 	}
 	s.mu.Unlock()
-	s.health.Answer(talk)
+	s.refusals.answered(messageCalls, talk)
 
 	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), More: page.Next.Is, Now: serverTime(page.Date)}
 	for i := range page.Messages {
@@ -100,14 +102,13 @@ func refusesAll(err error) bool {
 }
 
 // failed decides whom a failure concerns: this talk, or all of them.
-func (s *source) failed(talk string, err error) error {
+func (s *source) failed(k callKind, talk string, err error) error {
 	refused, is := errors.AsType[*crm.RefusedError](err)
 	switch {
 	case is && refused.Reason == crm.RefusedBlocked:
 		s.health.Block(talk, err)
 	case is && refused.Everything():
-		s.refuse(err)
-		s.health.GoDown(err)
+		s.refusals.begin(k, err, s.health.GoDown)
 	case is:
 		s.mu.Lock()
 		s.rejected[talk] = struct{}{}
@@ -121,21 +122,6 @@ func (s *source) failed(talk string, err error) error {
 		s.health.Fail(talk, err)
 	}
 	return err
-}
-
-// refuse notes why no talk may be read, until one is.
-func (s *source) refuse(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused = err
-}
-
-// isRefused says that no talk may be read, so that an answer to another call does not
-// mean that the API answers.
-func (s *source) isRefused() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused != nil
 }
 
 // transient tells whether a call that failed may succeed later although nobody has
