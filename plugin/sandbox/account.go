@@ -23,8 +23,8 @@ type account struct {
 // AppendTalk adds messages to a talk, which are announced in the event feed now. An
 // item is listed where its created_at belongs, behind those of the same second; one
 // without it has the server's time. Items are kept and served byte for byte and need
-// not be valid messages. A talk that is new gets the origin waba and a chat of its
-// own; use [Server.SetTalk] first for another one. The talks of the server's own
+// not be valid messages. A talk that is new was opened when the first of them was announced, and
+// gets the origin waba and a chat of its own; use [Server.SetTalk] first for another one. The talks of the server's own
 // chats show what these hold: an error says so.
 func (s *Server) AppendTalk(talk int, items ...json.RawMessage) error {
 	now := s.config.Now().Unix()
@@ -44,19 +44,26 @@ func (s *Server) seedTalk(talk int, items ...json.RawMessage) error {
 }
 
 func (s *Server) appendTalk(talk int, items []json.RawMessage, announced func(talkFacts) int64) error {
-	if err := s.ensureTalk(talk); err != nil {
-		return err
-	}
-	now, latest := s.config.Now().Unix(), int64(0)
-	s.account.mu.Lock()
-	c := s.account.conversation(talk)
-	for _, raw := range items {
+	now := s.config.Now().Unix()
+	opened, latest := now, int64(0)
+	came := make([]talkItem, len(items))
+	for i, raw := range items {
 		item := talkItem{talkFacts: readFacts(raw), raw: stored(raw)}
 		if !item.timed {
 			item.at = now
 		}
 		item.came = announced(item.talkFacts)
-		latest = max(latest, item.came)
+		if latest = max(latest, item.came); item.came > 0 {
+			opened = min(opened, item.came)
+		}
+		came[i] = item
+	}
+	if err := s.ensureTalk(talk, opened); err != nil {
+		return err
+	}
+	s.account.mu.Lock()
+	c := s.account.conversation(talk)
+	for _, item := range came {
 		c.insert(item)
 		if item.id != "" { // an event is of a message
 			s.account.addEvent(event{id: item.id, outgoing: item.outgoing, at: item.came, talk: talk})
@@ -72,8 +79,9 @@ func (s *Server) appendTalk(talk int, items []json.RawMessage, announced func(ta
 	return nil
 }
 
-// ensureTalk makes a talk if there is none. One of the own chats' is an error.
-func (s *Server) ensureTalk(id int) error {
+// ensureTalk makes a talk if there is none, which was opened at a time, in Unix seconds.
+// One of the own chats' is an error.
+func (s *Server) ensureTalk(id int, opened int64) error {
 	if id < 1 {
 		return fmt.Errorf("talk: want an id of 1 or more, got %d", id)
 	}
@@ -88,10 +96,9 @@ func (s *Server) ensureTalk(id int) error {
 	case t == nil && l.base.has(id):
 		l.set(l.base.talk(id))
 	case t == nil:
-		now := s.config.Now().Unix()
 		l.set(Talk{
 			ID: id, ChatID: fmt.Sprintf("00000000-0000-4000-a000-%012d", id), ContactID: 5_000_000 + id, EntityID: 6_000_000 + id,
-			EntityType: "lead", Status: "in_work", Origin: "waba", SourceID: 101, IsInWork: true, CreatedAt: now, UpdatedAt: now,
+			EntityType: "lead", Status: "in_work", Origin: "waba", SourceID: 101, IsInWork: true, CreatedAt: opened, UpdatedAt: opened,
 		})
 	}
 	return nil

@@ -44,6 +44,8 @@ type account struct {
 	settled component.Signal // pending has become 0
 	start   start            // set before the first talk is named
 
+	openings openings // of a start
+
 	mu      sync.Mutex
 	pending int  // talks that are named and not done
 	done    int  // talks that are
@@ -198,7 +200,7 @@ func (a *account) read(t *feed.Talk, done func()) {
 		r.late[i] = announcement{message: m.ID, at: m.At}
 	}
 	known := facts{origin: t.Origin, contactID: t.ContactID, entityID: t.EntityID, entityType: t.EntityType}
-	a.in.named.hold(t.ID, known, r.late, a.since(t.ID))
+	a.in.named.hold(t.ID, known, r.late, a.in.conf.Since)
 	a.count(1, 0, false)
 	a.in.reader.Add(t.ID, r.ended)
 }

@@ -163,6 +163,26 @@ func TestAccount_LatestLeavesOutWhatThereWas(t *testing.T) {
 	assert.Empty(t, s2.Logs.Complaints())
 }
 
+// No list of talks has to name an old one first, and no order of ids: when a talk was opened
+// is asked of itself, once.
+func TestAccount_LatestKnowsAnOldTalkThatNoListShows(t *testing.T) {
+	t.Parallel()
+	k := pipetest.NewAccount(t, sandbox.Config{})
+	for talk := range 300 { // the highest id was active the longest time ago
+		say(t, k, 300-talk, pipetest.Noon.Add(time.Duration(talk)*time.Second))
+	}
+	s := k.Reads(t, pipetest.Fields{"start_from": "latest", "poll_interval": "5ms"}, pipetest.Options{})
+	s.Until("it has looked twice", func() bool { return k.Requests() > 6 })
+	want := []string{say(t, k, 300, time.Now())}
+	s.Until("what arrives is delivered", func() bool { return len(s.Out.Delivered()) > 0 })
+	want = append(want, say(t, k, 300, time.Now()))
+	s.Until("what arrives is delivered", func() bool { return len(s.Out.Delivered()) > 1 })
+	assert.Equal(t, want, []string{s.Out.Delivered()[0].ID, s.Out.Delivered()[1].ID})
+	assert.Zero(t, k.Ledger().ByEndpoint[sandbox.EndpointTalks])
+	assert.Equal(t, 1, k.Ledger().ByEndpoint[sandbox.EndpointTalk])
+	assert.Empty(t, s.Logs.Complaints())
+}
+
 // A list that lags behind the feed by seconds.
 func TestAnnounced_AListThatLagsIsNoAlarm(t *testing.T) {
 	t.Parallel()

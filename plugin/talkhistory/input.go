@@ -144,7 +144,6 @@ func (in *input) newPass(pass chat.NewPass) chat.NewPass {
 	}
 	return func(s chat.Start) chat.Pass {
 		in.named.begins(s.Chat, s.Known, &s.From)
-		s.Since = in.account.since(s.Chat)
 		emit := s.Emit
 		s.Emit = func(ctx context.Context, items []chat.Item, now int64) error {
 			err := emit(ctx, items, now)
@@ -153,7 +152,13 @@ func (in *input) newPass(pass chat.NewPass) chat.NewPass {
 			}
 			return err
 		}
-		return &recovery{Pass: pass(s), start: s, source: in.source, named: in.named, since: since}
+		begin := func(s chat.Start) chat.Pass {
+			return &recovery{Pass: pass(s), start: s, source: in.source, named: in.named, since: since}
+		}
+		if in.account.start.Time == 0 {
+			return begin(s)
+		}
+		return &sinceStart{account: in.account, start: s, pass: begin}
 	}
 }
 

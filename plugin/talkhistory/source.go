@@ -38,12 +38,9 @@ func newSource(client, once *crm.Client, h *component.Health, r *refusals) *sour
 
 // Messages implements chat.TalkSource. A talk that does not exist has no messages.
 func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (chat.TalkPage, error) {
-	if err := s.refusals.wait(ctx, messageCalls); err != nil {
+	client, err := s.turn(ctx, messageCalls)
+	if err != nil {
 		return chat.TalkPage{}, err
-	}
-	client := s.client
-	if s.health.IsDown() {
-		client = s.once // the next attempt is better made for another talk
 	}
 	page, err := client.TalkMessages(ctx, talk, crm.MessageQuery{Page: q.Page, Limit: q.Limit, From: q.From, To: q.To})
 	switch {
@@ -69,6 +66,34 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 		out.Items[i] = chat.Item{ID: identity(m), Time: sent, Implausible: implausible, Value: m}
 	}
 	return out, nil
+}
+
+// turn waits until a kind of call may be made, and returns what makes it.
+func (s *source) turn(ctx context.Context, k callKind) (*crm.Client, error) {
+	if err := s.refusals.wait(ctx, k); err != nil {
+		return nil, err
+	}
+	if s.health.IsDown() {
+		return s.once, nil // the next attempt is better made for another talk
+	}
+	return s.client, nil
+}
+
+// opened returns when a talk was opened, in Unix seconds; 0 if the API does not say.
+func (s *source) opened(ctx context.Context, talk string) (int64, error) {
+	client, err := s.turn(ctx, talkCalls)
+	if err != nil {
+		return 0, err
+	}
+	entry, err := client.Talk(ctx, talk)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return 0, err
+	case err != nil && !isNotFound(err):
+		return 0, s.failed(talkCalls, talk, err)
+	}
+	s.refusals.answered(talkCalls, talk)
+	return entry.CreatedAt, nil
 }
 
 // serverTime returns the server's clock in Unix milliseconds. A clock that is behind

@@ -7,23 +7,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
+	"sync"
 	"time"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/checkpoint"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 )
 
 // start is where an account begins that is read from its latest message: what was sent
-// before Time in talks up to Talk is left out, for good. The zero value leaves out
-// nothing.
-//
-// The ids of talks grow, so a higher one belongs to a talk that was opened later.
+// before Time in talks that were opened until then is left out, for good. The zero value
+// leaves out nothing.
 type start struct {
 	Version int   `json:"version"`
 	Time    int64 `json:"time"` // Unix seconds, of the server
-	Talk    int64 `json:"talk"`
 }
 
 const (
@@ -36,7 +35,7 @@ func decodeStart(value []byte) (start, error) {
 	if err := json.Unmarshal(value, &s); err != nil {
 		return start{}, fmt.Errorf("decoding where the account begins: %w", err)
 	}
-	if s.Version != startVersion || s.Time <= 0 || s.Talk < 0 {
+	if s.Version != startVersion || s.Time <= 0 {
 		return start{}, errors.New("decoding where the account begins: it is not of this version")
 	}
 	return s, nil
@@ -76,40 +75,70 @@ func (in *input) findStart(ctx context.Context) (start, error) {
 	return s, nil
 }
 
-// latest asks what there is now: the server's time, and the newest talk, which is among
-// those that were updated last or that wrote last.
+// latest asks what time it is.
 func (in *input) latest(ctx context.Context) (start, error) {
-	talks, err := in.client.List(ctx, crm.Talks, 1, crm.MaxLimit)
+	events, err := in.client.Events(ctx, crm.EventQuery{Page: 1, Limit: 1})
 	if err != nil {
 		return start{}, err
 	}
-	s := start{Version: startVersion, Time: talks.Date.Unix()}
-	for i := range talks.Entries {
-		s.Talk = max(s.Talk, talks.Entries[i].ID.Number)
-	}
-	events, err := in.client.Events(ctx, crm.EventQuery{Page: 1, Limit: 100, Order: "desc", To: s.Time})
-	if err != nil {
-		return start{}, err
-	}
-	for i := range events.Events {
-		if n, err := strconv.ParseInt(events.Events[i].TalkID, 10, 64); err == nil {
-			s.Talk = max(s.Talk, n)
-		}
-	}
-	return s, nil
+	return start{Version: startVersion, Time: events.Date.Unix()}, nil
 }
 
-// since returns from when on the messages of a talk are delivered.
-func (a *account) since(talk string) time.Time {
-	since := a.in.conf.Since
-	if a.start.Time == 0 {
-		return since
+// openings remembers of talks whether they were opened before the account's start, some
+// 65,000 of either. It is safe for concurrent use.
+type openings struct {
+	mu           sync.Mutex
+	early, later component.Recent
+}
+
+func (o *openings) of(talk string) (early, known bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	early = o.early.Has(talk)
+	return early, early || o.later.Has(talk)
+}
+
+func (o *openings) add(talk string, early bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if early {
+		o.early.Add(talk)
+	} else {
+		o.later.Add(talk)
 	}
-	if n, err := strconv.ParseInt(talk, 10, 64); err == nil && n > a.start.Talk {
-		return since
+}
+
+// sinceStart is a pass of an account that has a start. A talk is asked for when it was opened
+// before it is read for the first time: no list of talks and no order of their ids tells
+// which were there at the start.
+type sinceStart struct {
+	account *account
+	start   chat.Start
+	pass    func(chat.Start) chat.Pass
+}
+
+// Run implements chat.Pass.
+func (p *sinceStart) Run(ctx context.Context) (chat.Result, error) {
+	early, known := p.account.openings.of(p.start.Chat)
+	if !known {
+		var err error
+		if early, err = p.look(ctx); err != nil {
+			return chat.Result{}, err
+		}
+		p.account.openings.add(p.start.Chat, early)
 	}
-	if from := time.Unix(a.start.Time, 0); from.After(since) {
-		return from
+	if from := time.Unix(p.account.start.Time, 0); early && from.After(p.start.Since) {
+		p.start.Since = from
 	}
-	return since
+	return p.pass(p.start).Run(ctx)
+}
+
+// look asks whether the talk was opened before the start. One that does not tell was.
+func (p *sinceStart) look(ctx context.Context) (early bool, err error) {
+	err = p.start.Call(ctx, func(ctx context.Context) error {
+		opened, err := p.account.in.source.opened(ctx, p.start.Chat)
+		early = opened <= p.account.start.Time
+		return err
+	})
+	return early, err
 }
