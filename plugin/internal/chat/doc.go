@@ -126,8 +126,11 @@
 // pages of 250. A filter that is not kept costs the whole talk with each pass, unless the newest
 // message comes first: then 50 messages in a row that are old end it.
 //
-// A short page is looked behind as in the other pass: where a lower limit of the server's would
-// go on, until a page was full, and where what was asked for ends. Once short pages have
+// A short page is looked behind as in the other pass: right behind it, where a lower limit of the
+// server's would go on, until a longer page was seen, and where what was asked for ends. If it
+// is as long when it is asked for again and more stands behind it, whatever that is, its length is
+// that limit: no more is asked for from then on, and unless nothing has changed the pages are read
+// again from the first, since they may have gaps. Once short pages have
 // misled, an empty look counts only if the short page has not changed meanwhile. On the first page that is
 // spared once nothing was found 32 times, or if less than a tenth of the page is there; but
 // not if it links a next page, until that was wrong 32 times.
@@ -136,7 +139,8 @@
 // deleted, or the filter means another time.
 //
 // Not promised: with nothing known yet of a server that limits or hides, that all is met in a
-// talk that shrinks just while its first short page is looked behind; order and completeness at a server that lists in another order with each
+// talk that shrinks just while its first short page is looked behind; in a talk that changes, that
+// all is met at a server that gives two or three messages at a time, since such pages hardly overlap; order and completeness at a server that lists in another order with each
 // request, or hides as many entries in a row as a page has; that a message which shows no time
 // never comes again, in a list without an order; and a message with a time before the
 // lookback, which the filter leaves out.

@@ -150,9 +150,7 @@ func (p *pass) fetchEarly(ctx context.Context, offset int, e *early) ([]Item, er
 	}
 	p.entries += len(page)
 	p.fullest = max(p.fullest, len(page))
-	if len(page) == p.pageSize {
-		p.server.Filled()
-	}
+	p.server.Held(len(page))
 	if err := p.checkOrder(page); err != nil {
 		return nil, err
 	}

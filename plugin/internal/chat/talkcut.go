@@ -5,7 +5,6 @@ package chat
 import (
 	"context"
 	"slices"
-	"strings"
 )
 
 const (
@@ -55,12 +54,16 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 
 // parts delivers a period in parts that fit: it tries the whole, and then halves. It goes
 // on with a part as wide as the last one, or twice as wide if that was half empty.
+//
+// What lies ahead of the server's clock may get messages after it was read. So before a
+// later part with news is delivered, that is read again.
 func (p *talkPass) parts(ctx context.Context, w period) error {
 	last := w.to
 	if last == 0 {
 		last = second(p.now) + day
 	}
 	part, full := w, last // what ends with full does not fit
+	early := int64(0)     // the first second that was read before it was over, of what was delivered; 0: none
 	for {
 		l, fits, err := p.part(ctx, part)
 		if err != nil {
@@ -79,6 +82,19 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 			part.to = max(1, part.from+(full-part.from)/2)
 			continue
 		}
+		if early > 0 && l.news > 0 {
+			now := p.now
+			if err := p.parts(ctx, period{early, part.from - 1}); err != nil {
+				return err
+			}
+			p.now = now
+			if early = max(early, second(now)); early >= part.from {
+				early = 0
+			}
+		}
+		if now := second(p.now); now <= part.to && (p.again == 0 || now < p.again) {
+			p.again = now
+		}
 		if err := p.deliver(ctx, part, l); err != nil {
 			return err
 		}
@@ -87,14 +103,12 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 		}
 		width := part.to - part.from + 1
 		next := part.to + 1
-		if now := second(p.now); part.from < now && now < next {
-			// More of this part may have come since.
-			next = now
-			for i := range l.items {
-				if it := &l.items[i]; second(it.Time) >= now {
-					p.seen[strings.Clone(it.ID)] = true
-				}
-			}
+		switch now := second(p.now); {
+		case now >= next:
+		case part.from < now:
+			next, early = now, 0 // more of this part may have come since
+		case early == 0:
+			early = part.from
 		}
 		switch part.from = next; {
 		case len(l.items) == 0 && full > part.from:

@@ -54,6 +54,7 @@ type talkPass struct {
 	limit int   // how many entries to ask for: the page size, or what the server gives at most
 	now   int64 // the server's clock when the last walk began, in ms
 	clock int64 // the same, when what may still get late messages was first delivered; 0: not yet
+	again int64 // second; from here on what was delivered may be read again in this pass; 0: nothing is
 
 	found Result
 }
@@ -209,8 +210,9 @@ func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 		case p.seen[it.ID], it.Time < p.since:
 		case s >= p.floor, p.cutShort(s) && i > behind:
 			out = append(out, *it)
-			if it.untimed {
-				p.seen[strings.Clone(it.ID)] = true // no period is sure to be its only one
+			// What shows no time no period is sure to be the only one of.
+			if it.untimed || p.again > 0 && s >= p.again {
+				p.seen[strings.Clone(it.ID)] = true
 			}
 		}
 	}
@@ -263,9 +265,7 @@ func (p *talkPass) ask(ctx context.Context, w period, at spot) (page []Item, mor
 		p.now = got.Now
 	}
 	p.found.Entries += len(got.Items)
-	if len(got.Items) >= p.PageSize {
-		p.server.Filled()
-	}
+	p.server.Held(len(got.Items))
 	for i := range got.Items {
 		if it := &got.Items[i]; it.Implausible || it.Time > got.Now+ahead {
 			p.found.WrongTimes++

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // spot is a page of the API: its number, from 1, and how many entries it is asked for.
@@ -77,10 +78,13 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 func (p *talkPass) walk(ctx context.Context, w period) (*talkList, bool, error) {
 	for range mostLost {
 		l, whole, err := p.walkOnce(ctx, w)
-		if !errors.Is(err, errLost) {
+		switch {
+		case errors.Is(err, errLimited):
+		case errors.Is(err, errLost):
+			p.OnRealigned()
+		default:
 			return l, whole, err
 		}
-		p.OnRealigned()
 	}
 	return nil, false, fmt.Errorf("reading a talk %d times: %w", mostLost, numbersError{})
 }
@@ -239,6 +243,30 @@ type talkEnd struct {
 	more bool
 }
 
+// errLimited is returned where pages have turned out to be shorter than asked because of a
+// limit of the server's. p.limit is that now, and what was read may have gaps.
+var errLimited = errors.New("the server gives less at a time than it was asked for")
+
+// mayLimit reports whether so many entries may be all that the server gives at a time.
+func (p *talkPass) mayLimit(entries int) bool {
+	return entries*few > p.PageSize && p.server.Limits(entries)
+}
+
+// isLimit decides whether the length of a page, which it had twice with more behind it, is the
+// server's limit: then so many are full when no more is asked for, where a server that hides
+// entries gives fewer.
+func (p *talkPass) isLimit(ctx context.Context, w period, entries, behind int) (bool, error) {
+	page, _, err := p.ask(ctx, w, spot{1, entries})
+	if err != nil || len(page) < entries || !p.mayLimit(entries) {
+		return false, err
+	}
+	p.limit = entries
+	if p.server.Continued(behind + 1) {
+		p.OnShortPages()
+	}
+	return true, nil
+}
+
 // few is how many times as much as a page holds has to have room in it for the page to end
 // the talk without a proof: no server has a limit that low, and none hides that much.
 const few = 10
@@ -259,8 +287,13 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		}
 	}
 	var looks []spot
-	if n := len(page); at.page == 1 && n > 0 && (misleads || p.server.Limits()) {
-		looks = append(looks, spot{2, n}) // the server may have a lower limit
+	n := len(page)
+	limited := n > 0 && p.mayLimit(n)
+	if limited {
+		looks = append(looks, cover(at.start()+n-1, n)) // right behind it
+		if at.page == 1 {
+			looks[0] = spot{2, n}
+		}
 	}
 	looks = append(looks, spot{at.page + 1, at.limit})
 	for _, look := range looks {
@@ -268,24 +301,42 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if err != nil {
 			return talkEnd{}, err
 		}
-		fresh := 0
+		behind, fresh := 0, 0
 		for i := range below {
-			if below[i].ID != "" && !l.has(below[i].ID) {
-				fresh++
+			if below[i].ID != "" && !slices.ContainsFunc(page, func(it Item) bool { return it.ID == below[i].ID }) {
+				behind++
+				if !l.has(below[i].ID) {
+					fresh++
+				}
 			}
 		}
+		moved := behind > 0 && fresh == 0
 		switch {
 		case len(below) == 0 && !misleads:
 			continue
-		case fresh == 0 && len(below) > 0 && !sameIDs(below, page):
-			return talkEnd{}, nil // the talk has moved
+		case moved && !limited:
+			return talkEnd{}, nil
 		}
 		// What stands there, or does not, counts if this page has not changed.
 		again, moreAgain, err := p.ask(ctx, w, at)
 		if err != nil {
 			return talkEnd{}, err
 		}
-		if !sameIDs(again, page) {
+		same := sameIDs(again, page)
+		next := same && fresh > 0 && at.page == 1 && look == spot{2, n} // nothing lies between
+		if limited && behind > 0 && len(again) == n && !next {
+			is, err := p.isLimit(ctx, w, n, behind)
+			if err == nil && is {
+				err = errLimited
+			}
+			if err != nil {
+				return talkEnd{}, err
+			}
+		}
+		switch {
+		case moved:
+			return talkEnd{}, nil
+		case !same:
 			if i, _ := l.shared(again); i < 0 {
 				// The talk has moved so far that this is no place to go on from.
 				again, moreAgain, at, err = p.search(ctx, w, l, at.start())
@@ -294,14 +345,13 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 				}
 			}
 			return talkEnd{next: again, at: at, more: moreAgain}, nil
-		}
-		if fresh == 0 {
+		case fresh == 0:
 			continue // past the end some give the last page again
 		}
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
 		}
-		if n := look.limit; n > 1 && n < at.limit && len(below) == n {
+		if next && len(below) == n {
 			p.limit = n
 		}
 		if i, _ := l.shared(below); i < 0 {

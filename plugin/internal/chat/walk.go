@@ -371,7 +371,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}
-	if fresh > 0 && (misleads || len(page) > 1 && p.server.Limits()) {
+	if fresh > 0 && (misleads || len(page) > 1 && p.server.Limits(p.pageSize-1)) {
 		return end{near: true}, nil
 	}
 	steps := []int{p.pageSize}

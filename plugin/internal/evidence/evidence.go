@@ -24,7 +24,7 @@ type Server struct {
 	skipped  int  // short pages that were believed since one was last looked behind
 	followed int  // entries that did follow one
 	refuted  bool // so that short pages are no sign of the end
-	full     bool // a page held all that was asked for, so there is no lower limit
+	longest  int  // entries of the longest page
 	linked   int  // short pages behind which nothing followed, though they linked a next page
 }
 
@@ -89,18 +89,19 @@ func (e *Server) believed(enough int) bool {
 	return false
 }
 
-// Filled notes that a page held all that was asked for.
-func (e *Server) Filled() {
+// Held notes how many entries a page held.
+func (e *Server) Held(entries int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.full = true
+	e.longest = max(e.longest, entries)
 }
 
-// Limits reports whether the server may have a lower limit than what is asked for.
-func (e *Server) Limits() bool {
+// Limits reports whether so many entries may be the most that the server gives at a time:
+// no page held more.
+func (e *Server) Limits(entries int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.full
+	return e.longest <= entries
 }
 
 // Misleads reports whether short pages are no sign of the end at this server.

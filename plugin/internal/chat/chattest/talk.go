@@ -19,7 +19,8 @@ import (
 // and change between any two requests.
 type Talk struct {
 	Items    []chat.Item
-	Now      int64 // ms
+	Ever     []chat.Item // these, and what was removed
+	Now      int64       // ms
 	Requests int
 	Asked    []chat.TalkQuery
 
@@ -149,12 +150,14 @@ func (m *Talk) Arrive(n int, gap func() int64) {
 	for range n {
 		m.Now += gap()
 		m.Items = append(m.Items, chat.Item{ID: m.id(), Time: m.Now})
+		m.Ever = append(m.Ever, m.Items[len(m.Items)-1])
 	}
 }
 
 // Late adds a message that was sent so long ago, in ms, where it belongs by its time.
 func (m *Talk) Late(ago int64) string {
 	it := chat.Item{ID: m.id(), Time: m.Now - ago}
+	m.Ever = append(m.Ever, it)
 	at := slices.IndexFunc(m.Items, func(o chat.Item) bool { return o.Time > it.Time })
 	if at < 0 {
 		at = len(m.Items)
