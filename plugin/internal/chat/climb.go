@@ -172,6 +172,7 @@ func nameless(page []Item) bool {
 //   - all that was passed is gone: what is left below has not been read, so the
 //     climb begins anew.
 func (p *pass) climb(ctx context.Context, k *kept) error {
+	p.again = k.again
 	low, err := p.start(ctx, k)
 	if err != nil {
 		return err

@@ -33,6 +33,11 @@
 //     delivers what is as new as From and not known, and if there is nothing puts
 //     what it met in the place of what has vanished.
 //
+// A pass may begin from a checkpoint that was set back (Rewound). What was delivered since and
+// is still in the chat comes again then. So that nothing is lost beside that, the pass is told
+// where it was set back from (Start.Reached): its walk does not end above that, and what
+// stands above a firm item of it is new.
+//
 // It moves by Advance, over what was delivered next in the order of the chat. When that
 // happens and when it is written is the reader's business.
 //

@@ -20,7 +20,7 @@ func FromNewest(source Source, server *evidence.Server) NewPass {
 		p := &pass{
 			src: source, server: server, chat: s.Chat,
 			pageSize: s.PageSize, maxKept: s.MaxKept, lookback: s.Lookback,
-			from: s.From, known: s.Known, latest: s.Latest, clock: s.Now.UnixMilli(),
+			from: s.From, known: s.Known, backFrom: s.Reached, latest: s.Latest, clock: s.Now.UnixMilli(),
 			emit: s.Emit, call: s.Call, readAhead: s.ReadAhead, begin: s.Begin, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
 			since: math.MinInt64, // a wrong time before 1970 is no reason to lose a message
 		}
@@ -51,6 +51,7 @@ type pass struct {
 	clock        int64
 	from         Checkpoint
 	known        bool
+	backFrom     Checkpoint
 	latest       bool
 	emit         func(ctx context.Context, items []Item, now int64) error
 	call         func(ctx context.Context, request func(context.Context) error) error
@@ -62,7 +63,10 @@ type pass struct {
 	floor  int64 // second; what is older is not new
 	enough int64 // second; what is older need not be looked for
 	// seen has the ids in from.Seen, and whether they are firm.
-	seen    map[string]bool
+	seen map[string]bool
+	// back has the ids in backFrom.Seen in the same way.
+	back    map[string]bool
+	again   bool  // the walk at the top has met one of those
 	met     bool  // something that was delivered has been passed
 	above   bool  // something new has been passed
 	now     int64 // the server's clock at the first page
@@ -91,7 +95,6 @@ func (p *pass) Run(ctx context.Context) (Result, error) {
 
 func (p *pass) run(ctx context.Context) (Result, error) {
 	p.span, p.nearby = p.pageSize, max(p.from.Time, p.from.From)
-	p.seen = make(map[string]bool, len(p.from.Seen))
 	p.floor = second(p.since)
 	p.enough = p.floor
 	floor := p.from.floor(p.lookback)
@@ -99,9 +102,8 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 		p.floor = max(p.floor, second(p.from.From))
 		p.enough = max(p.enough, floor)
 	}
-	for i, s := range p.from.Seen {
-		p.seen[s.ID] = p.from.firm(p.from.Seen, i, floor)
-	}
+	p.seen = p.from.firms(floor)
+	p.back = p.backFrom.firms(p.backFrom.floor(p.lookback))
 
 	k, complete, err := p.walk(ctx)
 	if err != nil {
@@ -228,6 +230,12 @@ func (p *pass) delivered(it *Item) bool {
 	return ok && it.ID != ""
 }
 
+// wasDelivered says that an item was delivered before the checkpoint was set back.
+func (p *pass) wasDelivered(it *Item) bool {
+	_, ok := p.back[it.ID]
+	return ok && it.ID != ""
+}
+
 // past says that an item is older than all that can be new.
 func (p *pass) past(it *Item) bool { return second(it.Time) < p.floor }
 
@@ -247,6 +255,10 @@ func (p *pass) sort(out []Item, it *Item, passed bool) []Item {
 	case !p.known || p.above || !p.past(it):
 		p.above = true
 		out = append(out, *it)
+	}
+	if firm, was := p.back[it.ID]; was {
+		p.met = true
+		p.above = p.above || firm
 	}
 	return out
 }
@@ -272,7 +284,7 @@ func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
 // emitted before. The others have gone meanwhile: the climb would have passed them.
 func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 	p.met = p.met || k.met
-	newest := slices.IndexFunc(k.items, func(it Item) bool { return p.delivered(&it) })
+	newest := slices.IndexFunc(k.items, func(it Item) bool { return p.delivered(&it) || p.wasDelivered(&it) })
 	out := make([]Item, 0, len(k.items))
 	// Of what stood below those that have gone nothing is known, so their times decide.
 	above := p.above

@@ -36,6 +36,10 @@ type Start struct {
 	// From is the chat's checkpoint, if it is Known; else the chat was never read.
 	From  Checkpoint
 	Known bool
+	// Reached, where From was set back, is the checkpoint from before that. A pass does
+	// not end before it has met something of that, and emits what it would have emitted
+	// from there. The zero value: it was not set back.
+	Reached Checkpoint
 	// Latest: of a chat that is not Known nothing is emitted; the Result has the
 	// checkpoint to go on from.
 	Latest bool

@@ -46,7 +46,8 @@ func (l *talkList) add(p *talkPass, w period, page []Item) (fresh int) {
 			continue
 		}
 		fresh++
-		l.met = l.met || p.seen[it.ID]
+		_, was := p.back[it.ID]
+		l.met = l.met || was || p.seen[it.ID]
 		l.outside = l.outside || !w.keeps(&it)
 		l.step(p, &it)
 		if !p.mayBeNew(w, &it) {

@@ -20,6 +20,7 @@ func FromTalks(source TalkSource, server *evidence.Server) NewPass {
 			Start: s, src: source, server: server, limit: s.PageSize,
 			since: math.MinInt64, floor: math.MinInt64,
 			seen: make(map[string]bool, len(s.From.Seen)),
+			back: s.Reached.firms(0),
 		}
 		if !s.Since.IsZero() {
 			p.since = s.Since.UnixMilli()
@@ -48,8 +49,9 @@ type talkPass struct {
 	since int64 // ms; what was sent before is left out
 	floor int64 // second; what is older is not new
 	seen  map[string]bool
-	last  Seen  // what was delivered last
-	begin int64 // second; what is older is not looked for
+	back  map[string]bool // was delivered before the checkpoint was set back
+	last  Seen            // what was delivered last
+	begin int64           // second; what is older is not looked for
 
 	limit int   // how many entries to ask for: the page size, or what the server gives at most
 	now   int64 // the server's clock when the last walk began, in ms
@@ -137,7 +139,7 @@ func (p *talkPass) run(ctx context.Context) error {
 // the filter means another time than the messages show. Then something that was sent before
 // the first look is missing in that.
 func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool, error) {
-	if from, _ := w.query(); from == 0 || len(p.seen) == 0 || l.met {
+	if from, _ := w.query(); from == 0 || len(p.seen)+len(p.back) == 0 || l.met {
 		return false, nil
 	}
 	page, _, err := p.ask(ctx, period{}, spot{1, p.limit})

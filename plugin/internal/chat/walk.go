@@ -17,6 +17,7 @@ type kept struct {
 
 	ended bool // the chat's end is among them
 	met   bool // an item that was delivered is
+	again bool // one is that was delivered before the checkpoint was set back
 	olds  int  // how many messages in a row, at the end, are past
 }
 
@@ -27,6 +28,7 @@ func (k *kept) add(p *pass, items []Item) {
 				k.index[id] = len(k.items)
 			}
 			k.met = k.met || p.delivered(&items[i])
+			k.again = k.again || p.wasDelivered(&items[i])
 			if k.olds++; !p.past(&items[i]) {
 				k.olds = 0
 			}
@@ -310,11 +312,14 @@ const oldRun = 50
 // Times err, so that a single one ends nothing. With a checkpoint the walk goes on
 // to an item that was delivered, and from there until the last items of a page
 // are all past or delivered, as late ones can stand within the lookback. Without
-// one there is only the time to begin from.
+// one there is only the time to begin from. Where the checkpoint was set back, the walk at
+// the top has to come to where it was.
 func (p *pass) reached(k *kept) bool {
 	switch {
 	case p.latest && !p.known:
 		return p.enoughAtEnd(k.items)
+	case len(p.back) > 0 && !k.again && !p.again:
+		return false
 	case len(p.seen) == 0:
 		return k.olds >= oldRun
 	default:

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import "slices"
+
+// Rewound returns the checkpoint set back to a time, in Unix milliseconds: what was
+// delivered and is as new as its second or newer counts as not delivered.
+func (c *Checkpoint) Rewound(to int64) Checkpoint {
+	to = max(0, second(to)) * tick
+	if to < c.From {
+		return Checkpoint{Time: max(0, to-1), From: to}
+	}
+	return Checkpoint{
+		Time: min(c.Time, max(0, to-1)),
+		From: c.From,
+		Seen: slices.DeleteFunc(slices.Clone(c.Seen), func(s Seen) bool { return s.Time >= to }),
+	}
+}
+
+// CatchUp has c, which was rewound from o and has moved on since, cover what o did: some
+// of that may have been deleted meanwhile.
+func (c *Checkpoint) CatchUp(o *Checkpoint) {
+	c.Time, c.From = max(c.Time, o.Time), max(c.From, o.From)
+}
+
+// firms returns the ids that a checkpoint knows, and whether they are firm. Its ids are kept
+// from the second floor on.
+func (c *Checkpoint) firms(floor int64) map[string]bool {
+	ids := make(map[string]bool, len(c.Seen))
+	for i, s := range c.Seen {
+		ids[s.ID] = c.firm(c.Seen, i, floor)
+	}
+	return ids
+}
