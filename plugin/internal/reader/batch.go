@@ -103,9 +103,9 @@ func (r *Reader) ack(b *Batch) {
 	r.moved = time.Now()
 
 	c, w := b.c, b.c.work
-	done := 0
+	done, acked := 0, w.reached()
 	for done < len(w.out) && w.out[done].acked {
-		w.acked.Advance(w.out[done].seen, r.cfg.Lookback, w.out[done].now)
+		acked.Advance(w.out[done].seen, r.cfg.Lookback, w.out[done].now)
 		// Who keeps the batch must not keep the pages that its ids are of.
 		w.out[done].seen = nil
 		w.out[done] = nil
@@ -115,7 +115,7 @@ func (r *Reader) ack(b *Batch) {
 		w.out = nil
 	}
 	if done > 0 {
-		r.markDirty(c)
+		r.advanced(c)
 	}
 	r.offer(c)
 	r.settle(c)

@@ -10,7 +10,7 @@
 //
 // # What it promises
 //
-//   - The messages of a chat are delivered oldest first, each once in a run. With
+//   - The messages of a chat are delivered oldest first, each once in a run and in each Reread. With
 //     Config.PreserveOrder the next batch of a chat is not delivered before the one
 //     before it was acknowledged.
 //   - A chat's checkpoint moves by an acknowledgement, over what has been acknowledged
@@ -72,6 +72,14 @@
 // was added again, or because its end was believed and short pages mislead
 // (chat.Start.OnShortPages). In the latter case that pass begins at the chat's
 // beginning, once the chat is quiet.
+//
+// Reread (reread.go) sets a chat back that is quiet: the next pass goes on from an earlier
+// checkpoint than the one that is kept, which stays as it is until a pass has come to
+// the chat's end and all is acknowledged, and then moves over both. Until then the chat is not
+// stored, so that it keeps its work and nobody is told. Passes that fail in between
+// go on where they were. After a crash nothing is left of it. Whoever wants it while it is under
+// way, or while something is out, waits until the chat is quiet, and what comes then is
+// what all of them want.
 //
 // # What always holds
 //

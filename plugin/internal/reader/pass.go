@@ -13,10 +13,17 @@ import (
 func (r *Reader) pass(c *record) error {
 	w := c.work
 	r.mu.Lock()
-	reread := c.reread && w.quiet()
-	if reread {
+	doubted := c.doubted && w.quiet()
+	switch {
+	case doubted:
 		// The checkpoint follows: after a crash this has to go on.
 		w.read, w.acked, w.known, w.restart = chat.Checkpoint{}, chat.Checkpoint{}, false, true
+		w.reread, c.rereadFrom = nil, nil // all comes
+	case c.rereadFrom == nil:
+	case w.quiet():
+		r.beginReread(c)
+	default:
+		c.again = true
 	}
 	begun := false // a request has succeeded
 	start := chat.Start{
@@ -32,6 +39,9 @@ func (r *Reader) pass(c *record) error {
 		ReadAhead: r.cfg.ReadAhead, Begin: r.begin,
 		OnRealigned:  r.cfg.Hooks.Realigned,
 		OnShortPages: r.doubtEnds,
+	}
+	if w.reread != nil {
+		start.Reached = w.reread.back
 	}
 	r.mu.Unlock()
 
@@ -52,21 +62,25 @@ func (r *Reader) pass(c *record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if reread {
-		c.reread = false
+	if doubted {
+		c.doubted = false
 	}
 	switch {
 	case found.Believed && r.shortPages:
 		// That came out while this pass was going on.
-		c.reread, c.again = true, true
+		c.doubted, c.again = true, true
 		r.keepOpen(c)
 	case found.Believed:
 		c.believed = true
 	}
 	if found.Set && w.quiet() {
 		w.known = true
-		w.read, w.acked = found.Checkpoint, found.Checkpoint
-		r.markDirty(c)
+		w.read = found.Checkpoint
+		*w.reached() = found.Checkpoint
+		r.advanced(c)
+	}
+	if w.reread != nil {
+		w.reread.ended = true
 	}
 	return nil
 }
@@ -167,6 +181,9 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 		w.now = max(w.now, now)
 		w.read.Advance(chat.SeenOf(items[:n]), r.cfg.Lookback, w.now)
 		w.known = true
+		if w.reread != nil {
+			w.reread.back = chat.Checkpoint{}
+		}
 		items = items[n:]
 		r.offer(c)
 		r.changed.Broadcast()
@@ -229,7 +246,7 @@ func (r *Reader) doubtEnds() {
 	for _, c := range r.all() {
 		if c.believed {
 			again++
-			c.believed, c.reread = false, true
+			c.believed, c.doubted = false, true
 			r.readAgain(c)
 		}
 	}

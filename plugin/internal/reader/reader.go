@@ -106,7 +106,9 @@ func (r *Reader) Start() {
 // a chat that fails is tried again until then, and one that is being read already
 // is read once more after that. Without it, a chat that is there already is left
 // as it is. done may be nil.
-func (r *Reader) Add(id string, done func(error)) {
+func (r *Reader) Add(id string, done func(error)) { r.add(id, nil, done) }
+
+func (r *Reader) add(id string, from *time.Time, done func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed() {
@@ -122,6 +124,9 @@ func (r *Reader) Add(id string, done func(error)) {
 		r.unread++
 		r.counts[Waiting]++
 		r.cfg.Hooks.State(Waiting, r.counts[Waiting])
+	}
+	if from != nil {
+		c.wantReread(*from)
 	}
 	if done != nil {
 		r.addCaller(c, done)

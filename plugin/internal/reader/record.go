@@ -29,6 +29,8 @@ type record struct {
 	kept packed
 	// saved is when the checkpoint was last written, on the Reader's clock.
 	saved time.Duration
+	// rereadFrom: somebody wants what was sent since then once more; nil: nobody does.
+	rereadFrom *time.Time
 	// callers are those who added the chat; nil: nobody waits for it.
 	callers *callers
 
@@ -52,10 +54,10 @@ type record struct {
 	// open: it keeps Next from its end.
 	open bool
 	// again: one more pass follows the one that is going on: the chat was added again, or
-	// is to be reread.
+	// is to be read again.
 	again bool
-	// reread: the next pass begins at the chat's beginning.
-	reread bool
+	// doubted: its end is, and the next pass begins at the chat's beginning.
+	doubted bool
 	// believed: the chat was read to the end of a short page and no further.
 	believed bool
 	// ended: some pass has come to its end.
@@ -79,6 +81,7 @@ type work struct {
 	offered bool            // in Reader.offers
 	out     []*Batch        // delivered, the first of them not yet acknowledged
 	acked   chat.Checkpoint // as far as acknowledged without a gap
+	reread  *reread         // while that stays where it is; else nil
 
 	dirty        bool // acked is newer than what is stored
 	hurried      bool // and is to be written without waiting for an interval
@@ -90,4 +93,4 @@ type work struct {
 func (w *work) quiet() bool { return w == nil || len(w.pending) == 0 && len(w.out) == 0 }
 
 // stored says that everything which was acknowledged has been written.
-func (w *work) stored() bool { return w == nil || !w.dirty && !w.saving }
+func (w *work) stored() bool { return w == nil || !w.dirty && !w.saving && w.reread == nil }

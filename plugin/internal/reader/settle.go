@@ -7,14 +7,17 @@ package reader
 func (r *Reader) settle(c *record) {
 	w := c.work
 	quiet := w.quiet()
+	if c.phase != reading {
+		r.endReread(c)
+	}
 	done := quiet && w.stored()
-	if done && c.phase != reading && !c.failing() && c.loadFailures == 0 {
+	if done && c.phase != reading && !c.failing() && c.loadFailures == 0 && c.rereadFrom == nil {
 		r.tellAll(c)
 	}
 	forever := r.cfg.Poll > 0 && !r.cfg.OncePerAdd
 	if c.phase == resting && (quiet || !r.cfg.PreserveOrder) {
 		switch {
-		case c.again && (quiet || !c.reread):
+		case c.again && (quiet || !c.doubted && c.rereadFrom == nil):
 			c.again = false
 			r.queue(c)
 		case forever:
