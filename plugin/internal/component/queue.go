@@ -3,9 +3,11 @@
 package component
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -31,12 +33,12 @@ type Queue struct {
 // A batch is acknowledged when the last that it names has been read to its end,
 // delivered and saved. It is rejected only when everything stops: not every input lets
 // a rejected message come again before it ends. A message that names nothing is
-// rejected once, for inputs that know what to do with it. One that sends it again
-// gets an acknowledgement.
+// rejected once, for inputs that know what to do with it, and so is one with a [MetaReread]
+// that can't be read. One that sends it again gets an acknowledgement.
 func (q *Queue) Run(ctx context.Context) {
 	defer q.Reader.AllAdded()
 	rejected := NewThrottle()
-	var again Recent
+	var known Recent
 	for {
 		batch, ack, err := q.Input.ReadBatch(ctx)
 		if errors.Is(err, service.ErrEndOfInput) {
@@ -56,15 +58,16 @@ func (q *Queue) Run(ctx context.Context) {
 		b := &queuedBatch{queue: q, batch: batch, left: len(batch), ack: ack}
 		for i := range batch {
 			id, err := q.ID(batch[i])
-			if err != nil {
+			from, again, wrong := reread(batch[i], time.Now())
+			if err = cmp.Or(err, wrong); err != nil {
 				if more, ok := rejected.Allow(); ok {
 					q.Log.Errorf("A message of %s is rejected%s: %v", q.Field, more, err)
 				}
-				if body, _ := batch[i].AsBytes(); again.Has(string(body)) {
+				if body, _ := batch[i].AsBytes(); known.Has(string(body)) {
 					// Its input repeats what is rejected, and would hold up the others.
 					err = nil
 				} else {
-					again.Add(string(body))
+					known.Add(string(body))
 				}
 				b.done(i, err)
 				continue
@@ -76,12 +79,17 @@ func (q *Queue) Run(ctx context.Context) {
 			if q.Named != nil {
 				q.Named(id, batch[i])
 			}
-			q.Reader.Add(id, func(err error) {
+			done := func(err error) {
 				if q.Done != nil {
 					q.Done(id)
 				}
 				b.done(i, err)
-			})
+			}
+			if again {
+				q.Reader.Reread(id, from, done)
+			} else {
+				q.Reader.Add(id, done)
+			}
 		}
 	}
 }
