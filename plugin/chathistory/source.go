@@ -4,8 +4,6 @@ package chathistory
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync"
@@ -153,8 +151,7 @@ func identity(it *amojo.Item) string {
 	case it.ID != "":
 		return it.ID
 	}
-	sum := sha256.Sum256(it.Raw)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return chat.MakeID(it.Raw)
 }
 
 // sentAt returns when a message was sent, in Unix milliseconds; 0 if the API did

@@ -4,8 +4,6 @@ package talkhistory
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"sync"
 	"time"
@@ -162,8 +160,7 @@ func identity(m *crm.Message) string {
 	case m.ID != "":
 		return m.ID
 	}
-	sum := sha256.Sum256(m.Raw)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return chat.MakeID(m.Raw)
 }
 
 // sentAt returns when a message was sent, in Unix milliseconds; 0 if the API did

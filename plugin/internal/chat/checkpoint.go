@@ -39,13 +39,24 @@ type Seen struct {
 	ID      string `json:"id"`
 	Time    int64  `json:"time_ms"`
 	Untimed bool   `json:"untimed,omitempty"` // it shows no time, and Time is that of one next to it
+
+	// The rest is for Start.Changes, and zero without it.
+
+	// Unplaced says that what the API gave as the time was not meant as it stands, so that
+	// it does not tell where the item is listed.
+	Unplaced bool `json:"unplaced,omitempty"`
+	Mark     Mark `json:"mark,omitempty"`
+	Hash     Hash `json:"hash,omitempty"` // of the bytes that were delivered
+
+	op Op // how it is delivered
 }
 
 // SeenOf returns items as a checkpoint has them.
 func SeenOf(items []Item) []Seen {
 	out := make([]Seen, len(items))
 	for i := range items {
-		out[i] = Seen{ID: items[i].ID, Time: items[i].Time, Untimed: items[i].untimed}
+		it := &items[i]
+		out[i] = Seen{ID: it.ID, Time: it.Time, Untimed: it.untimed, Unplaced: it.Hash != 0 && it.Implausible, Hash: it.Hash, op: it.Op}
 	}
 	return out
 }
@@ -70,8 +81,10 @@ func (c *Checkpoint) floor(lookback time.Duration) int64 {
 }
 
 // Advance adds what was delivered next, oldest first, and read when the server's
-// clock showed now, in Unix milliseconds. It copies the ids that it keeps.
+// clock showed now, in Unix milliseconds. It copies the ids that it keeps. What is no new
+// message moves nothing, and changes what is known of the one that it speaks of.
 func (c *Checkpoint) Advance(delivered []Seen, lookback time.Duration, now int64) {
+	delivered = c.amend(delivered)
 	if len(delivered) == 0 {
 		return
 	}
@@ -221,6 +234,9 @@ func DecodeCheckpoint(b []byte) (Checkpoint, error) {
 	}
 	if slices.ContainsFunc(j.Seen, func(s Seen) bool { return s.ID == "" }) {
 		return Checkpoint{}, errors.New("decoding a checkpoint: a delivered item has no id")
+	}
+	if slices.ContainsFunc(j.Seen, func(s Seen) bool { return s.Mark >= marks }) {
+		return Checkpoint{}, errors.New("decoding a checkpoint: a delivered item has a mark that this build does not know")
 	}
 	if len(j.Seen) == 0 {
 		j.Seen = nil

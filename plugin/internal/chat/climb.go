@@ -29,6 +29,7 @@ func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
 		var low *kept
 		if err == nil {
 			if low, _, err = p.walkFrom(ctx, page, at, true); err == nil {
+				p.watch.begin(low)
 				return low, nil
 			}
 		}

@@ -149,4 +149,31 @@
 // request, or hides as many entries in a row as a page has; that a message which shows no time
 // never comes again, in a list without an order; and a message with a time before the
 // lookback, which the filter leaves out.
+//
+// # What changes
+//
+// With Start.Changes a pass also tells what has become of the messages in Seen: which have
+// other bytes now, by the hash of those that were delivered, and which are gone (watch.go,
+// newestchanges.go, talkchanges.go). It makes the requests that it makes anyway. Only where a
+// deletion would rest on the chat's end, or on a filter that nothing shows to be kept, it asks
+// for more before it believes that.
+//
+// A message is gone when two whole passes have been at its place and not met it, with none
+// in between that did. The Mark of the first is in the checkpoint, and so are the hashes,
+// which came there with the delivery; what a pass learns beside that is in Result.Notes.
+//
+//	Mark      becomes  by
+//	(none)    missed   a whole pass at its place that does not meet it
+//	missed    (none)   a pass that meets it
+//	missed    gone     the next whole pass at its place that does not meet it: a Delete
+//	gone      (none)   a pass that meets it after all: an Update
+//	leftOut   -        it was there before the chat was read from now on
+//
+// A message without an id of its own (MakeID) never changes: with other bytes it is
+// another one. That one is gone is not told, for nothing could name it.
+//
+// Not promised: a message that was delivered and not acknowledged when a process was
+// killed, and deleted before the next one read it, is in no checkpoint; one with a time that
+// was not meant, or without one, is not told to be gone where the pass does not come to the
+// chat's end; and what moves far down in the list is taken for gone until it is met again.
 package chat

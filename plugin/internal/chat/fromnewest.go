@@ -22,7 +22,8 @@ func FromNewest(source Source, server *evidence.Server) NewPass {
 			pageSize: s.PageSize, maxKept: s.MaxKept, lookback: s.Lookback,
 			from: s.From, known: s.Known, backFrom: s.Reached, latest: s.Latest, clock: s.Now.UnixMilli(),
 			emit: s.Emit, call: s.Call, readAhead: s.ReadAhead, begin: s.Begin, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
-			since: math.MinInt64, // a wrong time before 1970 is no reason to lose a message
+			changes: s.Changes,
+			since:   math.MinInt64, // a wrong time before 1970 is no reason to lose a message
 		}
 		if !s.Since.IsZero() {
 			p.since = s.Since.UnixMilli()
@@ -59,6 +60,9 @@ type pass struct {
 	begin        func(request func()) (wait func())
 	onRealigned  func()
 	onShortPages func()
+	changes      bool
+
+	watch *watch // nil: what was delivered is not looked at again
 
 	floor  int64 // second; what is older is not new
 	enough int64 // second; what is older need not be looked for
@@ -104,6 +108,9 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 	}
 	p.seen = p.from.firms(floor)
 	p.back = p.backFrom.firms(p.backFrom.floor(p.lookback))
+	if p.changes {
+		p.watch = newWatch(&p.from, floor, p.since)
+	}
 
 	k, complete, err := p.walk(ctx)
 	if err != nil {
@@ -113,16 +120,20 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 		return Result{Checkpoint: p.latestOf(k, complete), Set: true}, nil
 	}
 	if complete {
+		p.watch.begin(k)
 		err = p.emitKept(ctx, nil, k, len(k.items))
 	} else {
 		err = p.climb(ctx, k)
 	}
+	if err == nil {
+		err = p.emitDeleted(ctx, k)
+	}
 	if err != nil || p.emitted > 0 || !p.known || p.met || len(k.items) == 0 {
-		return Result{}, err
+		return Result{Notes: p.watch.notes(err)}, err
 	}
 	// All that the checkpoint knew is gone from the chat. The next pass should not
 	// look for it as far as this one did.
-	return Result{Checkpoint: p.anchored(k), Set: true}, nil
+	return Result{Checkpoint: p.anchored(k), Set: true, Notes: p.watch.notes(nil)}, nil
 }
 
 // fetch asks for a page and makes its times usable.
@@ -273,7 +284,7 @@ func (p *pass) emitUnread(ctx context.Context, t *trail, unread []Item) error {
 			p.odd++
 			continue
 		}
-		out = p.sort(out, it, !t.push(it))
+		out = p.take(out, it, !t.push(it))
 	}
 	p.emitted += len(out)
 	return p.emit(ctx, out, p.now)
@@ -298,7 +309,7 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 			p.odd++
 			continue
 		}
-		out = p.sort(out, it, k.index[it.ID] != i || t.has(it))
+		out = p.take(out, it, k.index[it.ID] != i || t.has(it))
 	}
 	p.emitted += len(out)
 	return p.emit(ctx, out, p.now)
@@ -308,7 +319,7 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 // is complete it has met all that lies within the lookback.
 func (p *pass) latestOf(k *kept, complete bool) Checkpoint {
 	var c Checkpoint
-	met := k.delivered()
+	met := p.watch.leaveOut(k.delivered())
 	// Where most messages are later than the server's clock, and not than ours, the
 	// server's is what errs.
 	now := max(p.now, min(median(times(k.items)), p.clock))
@@ -348,7 +359,7 @@ func times(items []Item) []int64 {
 func (p *pass) anchored(k *kept) Checkpoint {
 	c := p.from
 	c.Seen = slices.Clone(c.Seen)
-	met := k.delivered()
+	met := p.watch.leaveOut(k.delivered())
 	c.Advance(met[max(0, len(met)-anchors):], p.lookback, c.Time)
 	return c
 }

@@ -47,6 +47,10 @@ type Start struct {
 	Since time.Time
 	// Lookback is how far behind the newest delivered message late ones are looked for.
 	Lookback time.Duration
+	// Changes has the pass emit as well what has changed or vanished of that which From
+	// knows: an [Update] at its place in the chat, and each [Delete] last. It takes items with
+	// a Hash.
+	Changes bool
 	// Now is this machine's clock.
 	Now time.Time
 
@@ -76,6 +80,9 @@ type Result struct {
 	// checkpoint knows. Else what was emitted says it.
 	Checkpoint Checkpoint
 	Set        bool
+	// Notes are what the checkpoint is to take over by [Checkpoint.Note] once all that was
+	// emitted is in it, or before. There are none without Start.Changes.
+	Notes []Seen
 
 	Entries    int  // of all pages
 	Odd        int  // those of them that can't be messages

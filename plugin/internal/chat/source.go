@@ -45,10 +45,13 @@ type Item struct {
 	// Implausible says that what the API gave as the time can't have been meant
 	// as it stands, and that Time is what was made of it.
 	Implausible bool
+	untimed     bool // Time is a neighbour's
+	// Op is set by the pass that emits the item.
+	Op Op
+	// Hash is that of the item's bytes, where Start.Changes needs it.
+	Hash Hash
 	// Value is the caller's own and is carried through untouched.
 	Value any
-
-	untimed bool // Time is a neighbour's
 }
 
 // ErrNotOurs is wrapped by an error of a Source which says that the chat is not

@@ -3,6 +3,7 @@
 package chat
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -20,13 +21,15 @@ type talkList struct {
 	blind   bool // two pages were joined by their positions alone
 	left    bool // something that came meanwhile is left to the next pass, and all that is newer
 
+	oldest int64 // second of the oldest item whose time tells its place
+
 	// How often the times go from one item to the next, by whole seconds.
 	up, down int
 	last     int64 // second of the last item that shows a time
 	olds     int   // how many items in a row, at the end, are older than all that is looked for
 }
 
-func newTalkList() *talkList { return &talkList{index: map[string]int{}} }
+func newTalkList() *talkList { return &talkList{index: map[string]int{}, oldest: math.MaxInt64} }
 
 func (l *talkList) has(id string) bool {
 	_, ok := l.index[id]
@@ -50,6 +53,7 @@ func (l *talkList) add(p *talkPass, w period, page []Item) (fresh int) {
 		l.met = l.met || was || p.seen[it.ID]
 		l.outside = l.outside || !w.keeps(&it)
 		l.step(p, &it)
+		p.watch.see(&it)
 		if !p.mayBeNew(w, &it) {
 			// Only its place counts. Its value and its id may keep the page in memory.
 			it = Item{ID: strings.Clone(it.ID), Time: it.Time}
@@ -71,6 +75,9 @@ func (l *talkList) step(p *talkPass, it *Item) {
 		return
 	}
 	s := second(it.Time)
+	if !it.Implausible {
+		l.oldest = min(l.oldest, s)
+	}
 	if l.last != 0 && s > l.last {
 		l.up++
 	} else if l.last != 0 && s < l.last {

@@ -32,6 +32,9 @@ func FromTalks(source TalkSource, server *evidence.Server) NewPass {
 			p.seen[d.ID] = true
 			p.last = d
 		}
+		if s.Changes {
+			p.watch = newWatch(&s.From, s.From.floor(s.Lookback), p.since)
+		}
 		return p
 	}
 }
@@ -53,10 +56,12 @@ type talkPass struct {
 	last  Seen            // what was delivered last
 	begin int64           // second; what is older is not looked for
 
-	limit int   // how many entries to ask for: the page size, or what the server gives at most
-	now   int64 // the server's clock when the last walk began, in ms
-	clock int64 // the same, when what may still get late messages was first delivered; 0: not yet
-	again int64 // second; from here on what was delivered may be read again in this pass; 0: nothing is
+	limit int    // how many entries to ask for: the page size, or what the server gives at most
+	now   int64  // the server's clock when the last walk began, in ms
+	clock int64  // the same, when what may still get late messages was first delivered; 0: not yet
+	again int64  // second; from here on what was delivered may be read again in this pass; 0: nothing is
+	watch *watch // nil: what was delivered is not looked at again
+	none  bool   // the API says that there is no such talk
 
 	found Result
 }
@@ -97,6 +102,7 @@ func (w period) keeps(it *Item) bool {
 // Run implements Pass.
 func (p *talkPass) Run(ctx context.Context) (Result, error) {
 	err := p.run(ctx)
+	p.found.Notes = p.watch.notes(err)
 	return p.found, err
 }
 
@@ -131,7 +137,10 @@ func (p *talkPass) run(ctx context.Context) error {
 	if !whole {
 		return p.cut(ctx, w, l)
 	}
-	return p.deliver(ctx, w, l)
+	if err := p.deliver(ctx, w, l); err != nil {
+		return err
+	}
+	return p.emitDeleted(ctx, w, l)
 }
 
 // filterLies looks at a talk without the filter if it lets nothing pass that was
@@ -170,7 +179,7 @@ func (p *talkPass) latest(ctx context.Context) error {
 		begin = second(p.now)
 	}
 	var c Checkpoint
-	c.Advance(SeenOf(l.sorted(0)), p.Lookback, p.now)
+	c.Advance(p.watch.leaveOut(SeenOf(l.sorted(0))), p.Lookback, p.now)
 	c.From = max(c.From, begin*tick, 0)
 	p.found.Checkpoint, p.found.Set = c, true
 	return nil
@@ -179,7 +188,7 @@ func (p *talkPass) latest(ctx context.Context) error {
 // mayBeNew says of an item of a period that it may have to be delivered.
 func (p *talkPass) mayBeNew(w period, it *Item) bool {
 	if p.seen[it.ID] {
-		return false
+		return p.watch.differs(it)
 	}
 	return it.Time == 0 || it.Time >= p.since && w.has(second(it.Time)) && (second(it.Time) >= p.floor || p.cutShort(second(it.Time)))
 }
@@ -209,6 +218,9 @@ func (p *talkPass) emit(ctx context.Context, sorted []Item) error {
 	for i := range sorted {
 		it := &sorted[i]
 		switch s := second(it.Time); {
+		case p.watch.meet(it):
+			it.Op = Update
+			out = append(out, *it)
 		case p.seen[it.ID], it.Time < p.since:
 		case s >= p.floor, p.cutShort(s) && i > behind:
 			out = append(out, *it)
@@ -267,6 +279,7 @@ func (p *talkPass) ask(ctx context.Context, w period, at spot) (page []Item, mor
 		p.now = got.Now
 	}
 	p.found.Entries += len(got.Items)
+	p.none = p.none || got.None
 	p.server.Held(len(got.Items))
 	for i := range got.Items {
 		if it := &got.Items[i]; it.Implausible || it.Time > got.Now+ahead {

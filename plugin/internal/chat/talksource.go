@@ -36,6 +36,8 @@ type TalkPage struct {
 	// Items are in the API's own order. An item's ID is the message's; what can't be a
 	// message holds its place without one. Its Time may be known to the second only.
 	Items []Item
+	// None says that there are none because the API knows no such talk.
+	None bool
 	// More says that the answer links a next page.
 	More bool
 	// Now is the server's clock, as in [Page].

@@ -40,6 +40,8 @@ type Talk struct {
 	// Hides leaves out entries after the limit was applied, but not all of a page, which
 	// nothing would tell from the end.
 	Hides func(chat.Item) bool
+	// Bend, if set, changes an answer.
+	Bend func(page []chat.Item) []chat.Item
 	// Bare gives whole seconds only.
 	Bare bool
 
@@ -101,6 +103,9 @@ func (m *Talk) Messages(ctx context.Context, _ string, q chat.TalkQuery) (chat.T
 		if shown := slices.DeleteFunc(slices.Clone(page.Items), m.Hides); len(shown) > 0 {
 			page.Items = shown
 		}
+	}
+	if m.Bend != nil {
+		page.Items = m.Bend(page.Items)
 	}
 	if m.Bare {
 		for i := range page.Items {

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chat
+
+import (
+	"math"
+	"slices"
+)
+
+// watch holds what a pass meets against what was delivered, for Start.Changes. A nil
+// watch does nothing.
+//
+// A message that is not met has vanished only if the pass has been at its place: the
+// pass goes through a stretch of the chat without a gap, up to the newest message, and the
+// message belongs above the bottom of it, whichever way the API sorts. It is above
+// something that was delivered before it, for an API that lists by arrival; and above
+// something that is older, for one that lists by time. Or the stretch begins at the chat's
+// end.
+//
+// The first such pass marks it in the checkpoint, and the second that follows deletes it.
+// In between a pass that meets it takes the mark away, and one that is not whole, or
+// does not come to its place, leaves the mark as it is. What is deleted stays in the
+// checkpoint with a mark, since its place still tells what is new; should the message
+// show up again, it comes out as an update.
+type watch struct {
+	of    []Seen
+	place map[string]int // id to its place in of
+	from  int64          // second; of what is not older the checkpoint has all
+	until int64          // ms; and of what is not later
+	since int64          // ms; what is older was not delivered
+
+	// sane says of the time of each that nothing older was delivered after it. What claims to
+	// be of the future stays in a checkpoint when what came after it is forgotten.
+	sane []bool
+	met  []bool
+	told []bool // in this pass
+	note []Seen // hashes and marks that differ from those in of
+
+	// The bottom of the stretch.
+	first  int   // the lowest place in of
+	oldest int64 // the lowest second
+	under  int64 // the lowest second of what is not in of, is old, and stands below something that is
+	maybe  int64 // the same, if something in of follows
+	ended  bool  // it is the chat's end,
+	end    int   // and this the position behind it
+}
+
+// newWatch returns what looks for changes of what a checkpoint knows. at is the second
+// from which the checkpoint is complete, with its lookback.
+func newWatch(from *Checkpoint, at, since int64) *watch {
+	w := &watch{
+		of: from.Seen, place: make(map[string]int, len(from.Seen)),
+		from: at, until: from.Time, since: since,
+		sane: make([]bool, len(from.Seen)), met: make([]bool, len(from.Seen)), told: make([]bool, len(from.Seen)),
+	}
+	after := int64(math.MaxInt64)
+	for i, s := range slices.Backward(w.of) {
+		w.place[s.ID] = i
+		w.sane[i] = second(s.Time) <= after
+		after = min(after, second(s.Time))
+	}
+	return w
+}
+
+// begin says that a stretch begins with what a walk has kept.
+func (w *watch) begin(k *kept) {
+	if w == nil {
+		return
+	}
+	w.first, w.oldest, w.under, w.maybe = len(w.of), math.MaxInt64, math.MaxInt64, math.MaxInt64
+	w.ended, w.end = k.ended, k.base+len(k.items)
+}
+
+// differs says of an item that it was delivered with other bytes, and that nobody has
+// been told in this pass.
+func (w *watch) differs(it *Item) bool {
+	if w == nil || it.Hash == 0 || made(it.ID) {
+		return false
+	}
+	i, ok := w.place[it.ID]
+	if !ok || w.told[i] {
+		return false
+	}
+	s := &w.of[i]
+	return s.Mark == gone || s.Mark != leftOut && s.Hash != 0 && s.Hash != it.Hash
+}
+
+// meet takes an item that is there. It returns true once if that is to be delivered as
+// an update.
+func (w *watch) meet(it *Item) bool {
+	differs := w.differs(it)
+	w.see(it)
+	if differs {
+		w.told[w.place[it.ID]] = true
+		w.note = slices.DeleteFunc(w.note, func(n Seen) bool { return n.ID == it.ID })
+	}
+	return differs
+}
+
+// see takes an item that is there, and leaves open whether it has changed.
+func (w *watch) see(it *Item) {
+	if w == nil {
+		return
+	}
+	i, ok := w.place[it.ID]
+	if !ok {
+		return
+	}
+	s := w.of[i]
+	if !w.met[i] && s.Mark <= missed && (s.Mark == missed || s.Hash == 0 && it.Hash != 0) {
+		s.Mark = 0
+		if s.Hash == 0 {
+			s.Hash = it.Hash
+		}
+		w.note = append(w.note, s)
+	}
+	w.met[i] = true
+}
+
+// pass takes the next newer item of a stretch. fresh says that it is delivered in this
+// pass for the first time.
+func (w *watch) pass(it *Item, fresh bool) {
+	if it.Time != 0 && !it.untimed && !it.Implausible {
+		w.oldest = min(w.oldest, second(it.Time))
+	}
+	if i, ok := w.place[it.ID]; ok {
+		w.first = min(w.first, i)
+		w.under = min(w.under, w.maybe)
+		return
+	}
+	if !fresh && !it.untimed && !it.Implausible && it.Time >= w.since {
+		w.maybe = min(w.maybe, second(it.Time))
+	}
+}
+
+// passed says that the stretch went over the place of what is at i in of.
+func (w *watch) passed(i int) bool {
+	s := &w.of[i]
+	if s.Untimed || s.Unplaced || second(s.Time) <= w.oldest {
+		return false
+	}
+	within := w.sane[i] && second(s.Time) >= w.from && s.Time <= w.until
+	return w.first < i || within && w.under < second(s.Time)
+}
+
+// missing returns what was not met for the second time though the pass went over
+// its place, which passed tells by the place in of, and marks what was not for the first
+// time.
+func (w *watch) missing(passed func(i int) bool) (again []Item) {
+	for i, s := range w.of {
+		switch {
+		case w.met[i], made(s.ID), s.Mark > missed, !passed(i):
+		case s.Mark == missed:
+			again = append(again, Item{ID: s.ID, Time: s.Time, Op: Delete, untimed: s.Untimed})
+		default:
+			s.Mark = missed
+			w.note = append(w.note, s)
+		}
+	}
+	return again
+}
+
+// notes returns what the checkpoint is to take over although nothing is delivered. A
+// pass that ends with an error was not whole.
+func (w *watch) notes(err error) []Seen {
+	if w == nil || err != nil {
+		return nil
+	}
+	return w.note
+}
+
+// leaveOut marks what a checkpoint knows from now on and was not delivered.
+func (w *watch) leaveOut(seen []Seen) []Seen {
+	if w != nil {
+		for i := range seen {
+			seen[i].Mark = leftOut
+		}
+	}
+	return seen
+}
+
+// any reports whether something was not met that a pass can miss, and that the condition
+// holds for.
+func (w *watch) any(condition func(i int) bool) bool {
+	for i, s := range w.of {
+		if !w.met[i] && !made(s.ID) && s.Mark <= missed && condition(i) {
+			return true
+		}
+	}
+	return false
+}
