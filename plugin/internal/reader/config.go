@@ -56,6 +56,11 @@ type Config struct {
 	// Lookback is how far behind the newest delivered message late ones are
 	// looked for in each pass. 0 or more.
 	Lookback time.Duration
+	// Changes, if above 0, has passes look for what has changed or vanished within the
+	// lookback, and is how long after its last pass a chat is read again that has messages
+	// there, by this machine's clock: with Poll that, if it is shorter; with OncePerAdd also a
+	// chat that nobody adds again. 0: no pass looks for changes.
+	Changes time.Duration
 
 	// CheckpointInterval is the least time between two writes of one chat's
 	// checkpoint, but for the last one of a chat that is read once and of Close. 0 or
@@ -96,6 +101,7 @@ func (c *Config) validate() error {
 		{"CheckpointLimit", int64(c.CheckpointLimit), 1},
 		{"Poll", int64(c.Poll), 0},
 		{"Lookback", int64(c.Lookback), 0},
+		{"Changes", int64(c.Changes), 0},
 		{"CheckpointInterval", int64(c.CheckpointInterval), 0},
 		{"FirstRetry", int64(c.FirstRetry), 1},
 		{"Retry", int64(c.Retry), 1},

@@ -45,8 +45,11 @@
 //	                                could not be read: asleep until it is asked again
 //	resting  queued   settle        one more pass is due (again): in ready; with Poll: asleep till then.
 //	                                With PreserveOrder not before it is quiet
-//	resting  (none)   settle        OncePerAdd, quiet and stored: forget
+//	resting  queued   settle        OncePerAdd, quiet and stored, and its messages may still change:
+//	                                in watched till then (watch)
+//	resting  (none)   settle        OncePerAdd, quiet and stored, and else: forget
 //	queued   (none)   letGo         OncePerAdd, not ours, and there are too many such: forget
+//	queued   queued   Add           it is in watched: in ready
 //	queued   queued   RetryNotOurs  it sleeps because it is not ours: in ready or retries
 //
 // settle draws all consequences whenever the phase, what is quiet or what is stored
@@ -86,10 +89,12 @@
 // Each with mu free:
 //
 //   - A chat is in Reader.chats, or it was forgotten and nothing refers to it but what
-//     sleeping, dirty and notOurs have of an earlier time. That is skipped: in sleeping
+//     sleeping, dirty and notOurs have of an earlier time. That is skipped: in sleeping and watched
 //     by the count of sleeps, in dirty because it has no work, in notOurs by its phase.
-//   - A queued chat is once in ready or retries, or asleep once in sleeping. A chat that
-//     is reading or resting is in none of them.
+//   - A queued chat is once in ready or retries, or asleep once in sleeping or watched. A
+//     chat that is reading or resting is in none of them. One that is in watched keeps
+//     nobody from anything: neither Next from its end nor another chat from its turn, but
+//     for one pass in four.
 //   - A chat is in offers if and only if work.offered, and then it has pending messages.
 //   - A chat whose work is dirty and not being saved is in dirty, perhaps twice: who
 //     hurries adds it again, and whoever takes it out second finds nothing to do.

@@ -45,6 +45,9 @@ type Hooks struct {
 	// shorter than asked though more follows, with how many chats are read again
 	// from their beginning because the end of such a page was taken for theirs.
 	ShortPages func(again int)
+	// NotWatched is called once, with Config.OncePerAdd, for the first chat whose changes are not
+	// looked for until it is added again, since too many are looked after.
+	NotWatched func(chat string)
 	// State is called with how many chats are in a state now.
 	State func(s State, chats int)
 }

@@ -15,11 +15,15 @@ import (
 type packed string
 
 // How an id is packed: a UUID in lower case as its 16 bytes, anything else as it
-// is. packedUntimed is added to it where the item shows no time.
+// is. The others are added to it: the item shows no time, it is unplaced, its mark, a hash
+// follows.
 const (
-	packedText = iota
-	packedUUID
-	packedUntimed
+	packedText     = 0
+	packedUUID     = 1
+	packedUntimed  = 2
+	packedUnplaced = 4
+	packedHash     = 8
+	packedMark     = 16 // times the mark
 )
 
 func pack(c *chat.Checkpoint) packed {
@@ -34,12 +38,22 @@ func pack(c *chat.Checkpoint) packed {
 		if s.Untimed {
 			kind |= packedUntimed
 		}
+		if s.Unplaced {
+			kind |= packedUnplaced
+		}
+		if s.Hash != 0 {
+			kind |= packedHash
+		}
+		kind |= packedMark * byte(s.Mark)
 		if id, err := uuid.FromString(s.ID); err == nil && id.String() == s.ID {
 			b = append(append(b, kind|packedUUID), id[:]...)
-			continue
+		} else {
+			b = binary.AppendUvarint(append(b, kind), uint64(len(s.ID)))
+			b = append(b, s.ID...)
 		}
-		b = binary.AppendUvarint(append(b, kind), uint64(len(s.ID)))
-		b = append(b, s.ID...)
+		if s.Hash != 0 {
+			b = binary.BigEndian.AppendUint64(b, uint64(s.Hash))
+		}
 	}
 	return packed(b)
 }
@@ -55,16 +69,18 @@ func (p packed) unpack() chat.Checkpoint {
 	c := chat.Checkpoint{Time: next(), From: next()}
 	for last := c.Time; len(b) > 0; {
 		last += next()
-		s := chat.Seen{Time: last}
 		kind := b[0]
 		b = b[1:]
-		s.Untimed = kind&packedUntimed != 0
+		s := chat.Seen{Time: last, Untimed: kind&packedUntimed != 0, Unplaced: kind&packedUnplaced != 0, Mark: chat.Mark(kind / packedMark)}
 		if kind&packedUUID != 0 {
 			s.ID, b = uuid.UUID(b[:16]).String(), b[16:]
 		} else {
 			n, size := binary.Uvarint(b)
 			end := size + int(n) //nolint:gosec // pack wrote the length of a string
 			s.ID, b = string(b[size:end]), b[end:]
+		}
+		if kind&packedHash != 0 {
+			s.Hash, b = chat.Hash(binary.BigEndian.Uint64(b)), b[8:]
 		}
 		c.Seen = append(c.Seen, s)
 	}

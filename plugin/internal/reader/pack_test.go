@@ -17,7 +17,12 @@ func TestPack(t *testing.T) {
 		for range rapid.IntRange(0, 5).Draw(t, "seen") {
 			id := rapid.OneOf(rapid.StringN(1, 60, -1),
 				rapid.StringMatching("[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")).Draw(t, "id")
-			c.Seen = append(c.Seen, chat.Seen{ID: id, Time: rapid.Int64().Draw(t, "time"), Untimed: rapid.Bool().Draw(t, "untimed")})
+			s := chat.Seen{ID: id, Time: rapid.Int64().Draw(t, "time"), Untimed: rapid.Bool().Draw(t, "untimed")}
+			if rapid.Bool().Draw(t, "changes") {
+				s.Unplaced, s.Mark = rapid.Bool().Draw(t, "unplaced"), chat.Mark(rapid.IntRange(0, 3).Draw(t, "mark"))
+				s.Hash = chat.Hash(rapid.Uint64().Draw(t, "hash"))
+			}
+			c.Seen = append(c.Seen, s)
 		}
 		require.Equal(t, c, pack(&c).unpack())
 	})

@@ -29,7 +29,7 @@ func (r *Reader) pass(c *record) error {
 	start := chat.Start{
 		Chat: c.id, PageSize: r.cfg.PageSize, MaxKept: r.cfg.maxKept(),
 		From: w.read, Known: w.known, Latest: r.cfg.Latest && !w.restart,
-		Since: r.cfg.Since, Lookback: r.cfg.Lookback, Now: time.Now(),
+		Since: r.cfg.Since, Lookback: r.cfg.Lookback, Changes: r.cfg.Changes > 0, Now: time.Now(),
 		Emit: func(ctx context.Context, items []chat.Item, now int64) error { return r.emit(ctx, c, items, now) },
 		Call: func(ctx context.Context, request func(context.Context) error) error {
 			err := r.call(ctx, c, request, begun)
@@ -81,6 +81,10 @@ func (r *Reader) pass(c *record) error {
 	}
 	if w.reread != nil {
 		w.reread.ended = true
+	}
+	w.read.Note(found.Notes)
+	if w.acked.Note(found.Notes) {
+		r.markDirty(c)
 	}
 	return nil
 }

@@ -19,6 +19,18 @@ type dueChat struct {
 
 func (q *dueQueue) add(c *record, at time.Time) { heap.Push(&q.h, dueChat{c, at, c.sleep}) }
 
+// drop takes those out at the head that no longer count, and returns the earliest that does
+// with the time when it is due; nil: there is none.
+func (q *dueQueue) drop() (c *record, due time.Time) {
+	for len(q.h) > 0 {
+		if first := q.h[0]; first.sleep == first.c.sleep {
+			return first.c, first.at
+		}
+		heap.Pop(&q.h)
+	}
+	return nil, time.Time{}
+}
+
 // next takes the earliest chat out if it is due, else c is nil. Then due says when it
 // will be; zero: there is none.
 func (q *dueQueue) next(now time.Time) (c *record, sleep uint32, due time.Time) {

@@ -40,12 +40,15 @@ type Reader struct {
 	notOurs  fifo     // refused with chat.ErrNotOurs, with Config.OncePerAdd
 	offers   fifo     // have messages to deliver
 	sleeping dueQueue // to be queued later
+	watched  dueQueue // to be read again for what may have changed
+	watching int      // bytes that those take
 	dirty    dueQueue // to be saved
 	told     []func() // callbacks that are due
 	budget   budget
 
 	answered   bool       // some request has succeeded
 	shortPages bool       // a pass has called OnShortPages
+	unwatched  bool       // Hooks.NotWatched was called
 	chance     *rand.Rand // the same in every run: what matters is that no list of chats has this order
 	places     int        // that passes hold, up to Config.ParallelChats
 	retrying   int        // those of them whose pass follows one that failed
@@ -134,8 +137,10 @@ func (r *Reader) add(id string, from *time.Time, done func(error)) {
 	switch {
 	case !exists:
 		r.queue(c)
-	case r.cfg.OncePerAdd && c.phase != queued:
+	case r.cfg.OncePerAdd && (c.phase != queued || c.watched):
 		r.readAgain(c)
+	case r.cfg.OncePerAdd:
+		r.keepOpen(c) // it may be queued for its changes alone
 	}
 	r.changed.Broadcast()
 }

@@ -60,6 +60,8 @@ type record struct {
 	doubted bool
 	// believed: the chat was read to the end of a short page and no further.
 	believed bool
+	// watched: it is in Reader.watched, with Config.OncePerAdd.
+	watched bool
 	// ended: some pass has come to its end.
 	ended bool
 	// oddTold, timesTold, corruptTold: reported already. They belong to the

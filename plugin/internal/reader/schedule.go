@@ -18,17 +18,24 @@ func (r *Reader) dispatch() {
 		r.wakeSleepers()
 		// A pass that has given its place up has precedence, and with the
 		// budget spent another chat would only be held in memory.
-		from := r.nextQueue()
-		if from == nil || r.places >= r.cfg.ParallelChats || r.resuming > 0 || r.budget.free <= 0 {
+		from, again := r.nextQueue(), r.nextWatched()
+		if from == nil && again == nil || r.places >= r.cfg.ParallelChats || r.resuming > 0 || r.budget.free <= 0 {
 			r.changed.Wait()
 			continue
 		}
-		if !r.answered {
+		if !r.answered && from != nil {
 			// The first chats may all be such as are refused, and who is refused
 			// in a row has to slow down.
 			from.draw(r.chance)
 		}
-		c := from.pop()
+		var c *record
+		if again != nil && (from == nil || r.begun%4 == 1) {
+			// Who was added has precedence, but for one pass in four.
+			c, from = again, nil
+			r.unwatch(c)
+		} else {
+			c = from.pop()
+		}
 		r.begun++
 		c.phase, c.retried = reading, from == &r.retries
 		c.callers.begin()

@@ -21,7 +21,7 @@ func (r *Reader) settle(c *record) {
 			c.again = false
 			r.queue(c)
 		case forever:
-			r.sleep(c, r.cfg.Poll)
+			r.sleep(c, r.rest(c))
 		case quiet && !r.cfg.OncePerAdd:
 			r.hurry(c)
 		}
@@ -34,13 +34,18 @@ func (r *Reader) settle(c *record) {
 	if done && c.phase != reading && w != nil {
 		c.work = nil
 	}
-	if r.cfg.OncePerAdd && c.work == nil && c.phase == resting {
+	if r.cfg.OncePerAdd && c.work == nil && c.phase == resting && !r.watch(c) {
 		r.forget(c)
 	}
 }
 
 // readAgain has one more pass follow, whatever a chat is doing. Caller holds mu.
 func (r *Reader) readAgain(c *record) {
+	if c.watched {
+		r.unwatch(c)
+		r.queue(c)
+		return
+	}
 	c.again = true
 	r.keepOpen(c)
 	r.settle(c)
