@@ -89,7 +89,9 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		store = in.checkpoints
 	}
 	readerConf := conf.Reader()
-	readerConf.NewPass = chat.FromNewest(newSource(in.client, in.probe, in.health), &evidence.Server{})
+	source := newSource(in.client, in.probe, in.health)
+	source.hashed = conf.Changes
+	readerConf.NewPass = chat.FromNewest(source, &evidence.Server{})
 	readerConf.Store = store
 	readerConf.Hooks = in.report.Hooks()
 	readerConf.ReadAhead = conf.readAhead
@@ -154,8 +156,14 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 	messages := make(service.MessageBatch, len(b.Items))
 	newest := int64(0)
 	for i := range b.Items {
-		it := b.Items[i].Value.(*amojo.Item) //nolint:forcetypeassert // source puts nothing else there
-		messages[i] = mint.message(it)
+		if b.Items[i].Op == chat.Delete {
+			messages[i] = mint.deleted(b.Items[i].ID)
+		} else {
+			messages[i] = mint.message(b.Items[i].Value.(*amojo.Item)) //nolint:forcetypeassert // source puts nothing else there
+		}
+		if in.conf.Changes {
+			component.SetOperation(messages[i], b.Items[i].Op)
+		}
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.Delivered(len(messages), newest)

@@ -82,6 +82,15 @@ func (t *mint) message(it *amojo.Item) *service.Message {
 	return m
 }
 
+// deleted makes the message that tells of a deletion: an empty object, and the ids.
+func (t *mint) deleted(id string) *service.Message {
+	m := service.NewMessage([]byte("{}"))
+	m.MetaSetMut(metaScopeID, t.scope)
+	m.MetaSetMut(component.MetaChatID, t.chat)
+	m.MetaSetMut(metaMessageID, id)
+	return m
+}
+
 // fits says that a message of the item has the keys of the template, and differs
 // from it in nothing but what setOwn sets.
 func (t *template) fits(it *amojo.Item) bool {

@@ -20,6 +20,7 @@ type source struct {
 	client *amojo.Client
 	once   *amojo.Client // makes one attempt a call
 	health *component.Health
+	hashed bool // the items have a hash, so that changes show
 
 	mu       sync.Mutex
 	proven   bool                // the API has accepted the secret
@@ -79,6 +80,9 @@ func (s *source) Page(ctx context.Context, id string, offset, limit int) (chat.P
 		it := &page.Items[i]
 		sent, implausible := sentAt(it)
 		out.Items[i] = chat.Item{ID: identity(it), Time: sent, Implausible: implausible, Value: it}
+		if s.hashed {
+			out.Items[i].Hash = chat.HashOf(it.Raw)
+		}
 	}
 	return out, nil
 }

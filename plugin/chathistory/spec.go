@@ -47,6 +47,10 @@ A chat's next batch leaves only after the batch before it was acknowledged, so t
 
 No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, retries included. A 429 pauses all requests of this input for as long as its body (`+"`retry_after`) or `Retry-After`"+` says, at most an hour. One that states no wait, or that comes again within a minute, also slows the input to 70% of what was accepted; it is near its old speed after half a minute to a minute and at full speed within five minutes without a 429. To share a limit between processes set `+"`rate_limit`"+`.
 
+### Changes
+
+Nothing of the API tells that a message was edited or deleted. With `+"`changes: true`"+` what lies within `+"`lookback`"+` is compared with what was delivered: a message whose bytes are others comes out again with `+"`kommo_operation: update`"+`, and one that is gone as an empty object with `+"`kommo_operation: delete`, `kommo_scope_id`, `kommo_chat_id` and `kommo_message_id`"+`; all others have `+"`create`"+`. A message without an id of its own can't be named: with other bytes it is another message, and its deletion is not told.
+
 ### Metadata
 
 Each message has these, as far as the API gave them:
@@ -63,6 +67,7 @@ Each message has these, as far as the API gave them:
 - kommo_msec_timestamp        number, Unix milliseconds
 - kommo_sender_id, _name, _client_id, _avatar, _phone, _email
 - kommo_receiver_id, _name, _client_id, _avatar, _phone, _email
+- kommo_operation             create, update or delete; only with changes: true
 `+"```"+`
 
 ### Metrics
@@ -114,6 +119,8 @@ Each message has these, as far as the API gave them:
 			StartFrom:        "Where to begin in a chat that has no checkpoint: with its `oldest` message, or after its `latest`, so that only what arrives from now on is delivered.",
 			Since:            "Ignore messages that were sent before this time, in RFC 3339. Since a single time can be wrong, a chat without a checkpoint is read on until 50 messages in a row are older.",
 			Lookback:         "How far behind its newest delivered message a chat is searched each time for messages that came later with an older time. It matters where the API lists by time: a message that is listed where it arrived is found whatever its time. Those already delivered are not delivered again. As long as the span fits a chat's newest page it costs no request; pages beyond that are read again in each poll. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a chat: where more lie in the span, or share one second, the span is shorter.",
+			Changes:          component.ChangesText("chat"),
+			ChangesInterval:  component.ChangesIntervalText("chat", "Of `chats_input` a chat is looked after from when it is named on; after a restart, from when it is named again."),
 			CheckpointLimit:  "How many messages may be read ahead or delivered and not yet acknowledged, over all chats. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.",
 			MaxBufferedPages: "How many pages of one chat are held while its end is searched. A chat that fits is read with one request per page and delivered as one batch; a longer one takes a few requests more, and its first messages leave after this many.",
 		})...).

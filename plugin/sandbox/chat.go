@@ -86,6 +86,13 @@ func (c *chat) remove(position int) {
 	c.gone = slices.Insert(c.gone, sort.SearchInts(c.gone, index), index)
 }
 
+// replace changes the message at a position below len, and not its place.
+func (c *chat) replace(position int, item json.RawMessage) {
+	at := c.at(position)
+	c.remove(position)
+	c.insert(position, item, at)
+}
+
 // find returns the position of the newest message with an id, or -1.
 func (c *chat) find(id string) int {
 	for i, e := range slices.Backward(c.tail) {

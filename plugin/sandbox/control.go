@@ -10,6 +10,7 @@
 //	POST   /sandbox/chats/{id}/messages                appends an item, or a list of them, oldest first
 //	POST   /sandbox/chats/{id}/messages?text=...       appends a text message from the client, made here
 //	POST   /sandbox/chats/{id}/messages?at=...         with either: their time, RFC 3339, for a listing by time
+//	PUT    /sandbox/chats/{id}/messages/{message_id}   changes a message; 204, or 404
 //	DELETE /sandbox/chats/{id}/messages/{message_id}   204, or 404
 //	GET    /sandbox/talks                              the talks, the latest updated first
 //	POST   /sandbox/talks                              adds or replaces a talk, or a list of them
@@ -63,6 +64,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request, path []str
 		}
 	case len(path) == 4 && path[0] == "chats" && path[2] == "messages":
 		calls = map[string]http.HandlerFunc{
+			"PUT":    func(w http.ResponseWriter, r *http.Request) { s.putMessage(w, r, path[1], path[3]) },
 			"DELETE": func(w http.ResponseWriter, _ *http.Request) { s.deleteMessage(w, path[1], path[3]) },
 		}
 	case len(path) == 1 && path[0] == "talks":
@@ -178,6 +180,28 @@ func (s *Server) postTalks(w http.ResponseWriter, r *http.Request) {
 		s.SetTalk(t)
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Server) putMessage(w http.ResponseWriter, r *http.Request, chat, message string) {
+	item, ok := readOne(w, r)
+	if !ok {
+		return
+	}
+	if !s.Replace(chat, message, item) {
+		writeError(w, http.StatusNotFound, 404, "NotFound", "no such message in this chat")
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// readOne reads the one item that a request has. It answers where that fails.
+func readOne(w http.ResponseWriter, r *http.Request) (item json.RawMessage, ok bool) {
+	var items []json.RawMessage
+	if err := readOneOrMany(r.Body, &items); err != nil || len(items) != 1 {
+		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the message: want one JSON value")
+		return nil, false
+	}
+	return items[0], true
 }
 
 func (s *Server) deleteMessage(w http.ResponseWriter, chat, message string) {

@@ -26,6 +26,10 @@ func TestControl_Messages(t *testing.T) {
 	assert.Equal(t, `{"id":"a b","messages":3}`, control(s, "POST", "chats/a%20b/messages", `[null, 2]`).Body.String())
 	assert.Equal(t, []string{odd, "null", "2"}, texted(s.Messages("a b")))
 	assert.Equal(t, `{"messages":[`+odd+`,null,2]}`, control(s, "GET", "chats/a%20b/messages", "").Body.String())
+	assert.Equal(t, 204, control(s, "PUT", "chats/a%20b/messages/m%201", `{"message":{"id":"m 1","text":"edited"}}`).Code)
+	assert.Contains(t, control(s, "GET", "chats/a%20b/messages", "").Body.String(), "edited")
+	assert.Equal(t, 400, control(s, "PUT", "chats/a%20b/messages/m%201", `[1,2]`).Code)
+	assert.Equal(t, 404, control(s, "PUT", "chats/a%20b/messages/none", `{}`).Code)
 	assert.Equal(t, 204, control(s, "DELETE", "chats/a%20b/messages/m%201", "").Code)
 	assert.Equal(t, 404, control(s, "DELETE", "chats/a%20b/messages/m%201", "").Code)
 

@@ -5,7 +5,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,12 +61,9 @@ func (s *Server) postTalkMessages(w http.ResponseWriter, r *http.Request, talk i
 }
 
 func (s *Server) putTalkMessage(w http.ResponseWriter, r *http.Request, talk int, message string) {
-	var items []json.RawMessage
-	if err := readOneOrMany(r.Body, &items); err != nil || len(items) != 1 {
-		writeError(w, http.StatusBadRequest, 400, "BadRequest", "reading the message: want one JSON value")
-		return
+	if item, ok := readOne(w, r); ok {
+		answerChange(w, s.ReplaceTalkMessage(talk, message, item))
 	}
-	answerChange(w, s.ReplaceTalkMessage(talk, message, items[0]))
 }
 
 func (s *Server) postToken(w http.ResponseWriter, r *http.Request) {

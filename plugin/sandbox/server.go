@@ -186,6 +186,23 @@ func (s *Server) Delete(chat, messageID string) bool {
 	return true
 }
 
+// Replace puts an item in the place of the newest message of a chat with this id, and
+// reports whether there was one. It stays where it is listed, whatever time it has now.
+func (s *Server) Replace(chat, messageID string, item json.RawMessage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.chats[chat]
+	if c == nil || messageID == "" {
+		return false
+	}
+	position := c.find(messageID)
+	if position < 0 {
+		return false
+	}
+	c.replace(position, item)
+	return true
+}
+
 // DeleteAt removes the message at an offset of a chat's history, 0 the newest,
 // and reports whether there was one.
 func (s *Server) DeleteAt(chat string, offset int) bool {

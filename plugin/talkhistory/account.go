@@ -70,6 +70,13 @@ func (a *account) run(ctx context.Context) {
 		return
 	}
 	a.in.running.Go(func() { a.saver.Run(ctx) })
+	switch {
+	case !a.in.conf.Changes:
+	case a.in.conf.PollSet:
+		a.in.running.Go(func() { a.recall(ctx) })
+	default:
+		a.recall(ctx)
+	}
 	for {
 		b, err := a.next(ctx)
 		if err != nil {

@@ -19,9 +19,17 @@ const lateFor = 2 * time.Minute
 // A talk is in it from the moment that it is named until whatever named it was told that
 // it is done, so it has no more talks than the reader.
 type named struct {
-	mu    sync.Mutex
-	talks map[string]*namedTalk
+	// keeps: the facts of talks that nobody reads any more are kept, of those that were
+	// named last, since what changes in them comes out later.
+	keeps bool
+
+	mu          sync.Mutex
+	talks       map[string]*namedTalk
+	past, older map[string]facts
 }
+
+// mostFacts is of how many talks facts are kept at most.
+const mostFacts = 1 << 16
 
 type namedTalk struct {
 	facts   facts
@@ -36,7 +44,7 @@ type wait struct {
 	late bool  // the talk was read without it
 }
 
-func newNamed() *named { return &named{talks: map[string]*namedTalk{}} }
+func newNamed(keeps bool) *named { return &named{keeps: keeps, talks: map[string]*namedTalk{}} }
 
 // hold notes that a talk is to be read, with what is known of it and what was announced;
 // before since nothing is awaited. Each hold is undone by a release.
@@ -45,7 +53,7 @@ func (n *named) hold(talk string, known facts, announced []announcement, since t
 	defer n.mu.Unlock()
 	t := n.talks[talk]
 	if t == nil {
-		t = &namedTalk{}
+		t = &namedTalk{facts: n.kept(talk)}
 		n.talks[talk] = t
 	}
 	t.holders++
@@ -88,8 +96,31 @@ func (n *named) release(talk string) {
 	if t := n.talks[talk]; t != nil {
 		if t.holders--; t.holders <= 0 {
 			delete(n.talks, talk)
+			n.keep(talk, t.facts)
 		}
 	}
+}
+
+// keep keeps what is known of a talk. Caller holds mu.
+func (n *named) keep(talk string, f facts) {
+	if !n.keeps || f == (facts{}) {
+		return
+	}
+	if len(n.past) >= mostFacts/2 {
+		n.older, n.past = n.past, nil
+	}
+	if n.past == nil {
+		n.past = map[string]facts{}
+	}
+	n.past[talk] = f
+}
+
+// kept returns what was known of a talk. Caller holds mu.
+func (n *named) kept(talk string) facts {
+	if f, ok := n.past[talk]; ok {
+		return f
+	}
+	return n.older[talk]
 }
 
 // facts returns what is known of a talk.
@@ -99,7 +130,7 @@ func (n *named) facts(talk string) facts {
 	if t := n.talks[talk]; t != nil {
 		return t.facts
 	}
-	return facts{}
+	return n.kept(talk)
 }
 
 // begins is called when a pass over a talk begins, with the checkpoint that it goes on

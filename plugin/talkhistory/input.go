@@ -71,7 +71,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 		conf:    conf,
 		log:     mgr.Logger(),
 		metrics: newMetrics(mgr.Metrics()),
-		named:   newNamed(),
+		named:   newNamed(conf.Changes),
 	}
 	in.stopped, in.stop = context.WithCancel(context.Background())
 
@@ -94,6 +94,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	}
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, in.chats, conf.ParallelChats, in.report.healthChanged)
 	in.source = newSource(in.client, in.probe, in.health, newRefusals(in.health, in.report.alsoRefused))
+	in.source.hashed = conf.Changes
 
 	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), chat.CheckCheckpoint)
 	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)
@@ -217,7 +218,14 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 	messages := make(service.MessageBatch, len(b.Items))
 	newest := int64(0)
 	for i := range b.Items {
-		messages[i] = mint.message(b.Items[i].Value.(*crm.Message)) //nolint:forcetypeassert // source puts nothing else there
+		if b.Items[i].Op == chat.Delete {
+			messages[i] = mint.deleted(b.Items[i].ID)
+		} else {
+			messages[i] = mint.message(b.Items[i].Value.(*crm.Message)) //nolint:forcetypeassert // source puts nothing else there
+		}
+		if in.conf.Changes {
+			component.SetOperation(messages[i], b.Items[i].Op)
+		}
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.Delivered(len(messages), newest)

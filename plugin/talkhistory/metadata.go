@@ -76,11 +76,7 @@ func (t *mint) message(m *crm.Message) *service.Message {
 		return out
 	}
 	out := service.NewMessage(m.Raw)
-	setNumber(out, metaTalkID, t.talk)
-	component.SetText(out, metaOrigin, t.facts.origin)
-	setNumber(out, metaContactID, t.facts.contactID)
-	setNumber(out, metaEntityID, t.facts.entityID)
-	component.SetText(out, metaEntityType, t.facts.entityType)
+	t.setTalk(out)
 	component.SetText(out, component.MetaChatID, m.ChatID)
 	if d := directionOf(m); d != nil {
 		out.MetaSetMut(metaDirection, d)
@@ -92,6 +88,23 @@ func (t *mint) message(m *crm.Message) *service.Message {
 	setOwn(out, m)
 	*like = template{of: m, message: out.Copy()}
 	return out
+}
+
+// deleted makes the message that tells of a deletion: an empty object, and the ids.
+func (t *mint) deleted(id string) *service.Message {
+	out := service.NewMessage([]byte("{}"))
+	t.setTalk(out)
+	component.SetText(out, metaMessageID, id)
+	return out
+}
+
+// setTalk sets what all messages of the talk share.
+func (t *mint) setTalk(out *service.Message) {
+	setNumber(out, metaTalkID, t.talk)
+	component.SetText(out, metaOrigin, t.facts.origin)
+	setNumber(out, metaContactID, t.facts.contactID)
+	setNumber(out, metaEntityID, t.facts.entityID)
+	component.SetText(out, metaEntityType, t.facts.entityType)
 }
 
 // fits says that a message of the item has the keys of the template, and differs

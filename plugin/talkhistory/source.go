@@ -20,6 +20,7 @@ type source struct {
 	once     *crm.Client // makes one attempt a call
 	health   *component.Health
 	refusals *refusals
+	hashed   bool // the items have a hash, so that changes show
 
 	mu       sync.Mutex
 	rejected map[string]struct{} // talks in a row that were answered with another 4xx
@@ -40,12 +41,13 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 	if err != nil {
 		return chat.TalkPage{}, err
 	}
+	none := false
 	page, err := client.TalkMessages(ctx, talk, crm.MessageQuery{Page: q.Page, Limit: q.Limit, From: q.From, To: q.To})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return chat.TalkPage{}, err
 	case isNotFound(err):
-		page = crm.MessagePage{}
+		page, none = crm.MessagePage{}, true
 	case err != nil:
 		return chat.TalkPage{}, s.failed(messageCalls, talk, err)
 	}
@@ -57,11 +59,14 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 	s.mu.Unlock()
 	s.refusals.answered(messageCalls, talk)
 
-	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), More: page.Next.Is, Now: serverTime(page.Date)}
+	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), None: none, More: page.Next.Is, Now: serverTime(page.Date)}
 	for i := range page.Messages {
 		m := &page.Messages[i]
 		sent, implausible := sentAt(m)
 		out.Items[i] = chat.Item{ID: identity(m), Time: sent, Implausible: implausible, Value: m}
+		if s.hashed {
+			out.Items[i].Hash = chat.HashOf(m.Raw)
+		}
 	}
 	return out, nil
 }

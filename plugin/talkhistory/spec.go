@@ -57,7 +57,7 @@ At least once. A checkpoint covers only what the output has acknowledged, so aft
 
 It is not known whether a talk lists only its own messages or all of its chat. In the second case the talks of one chat repeat the same messages; their `+"`kommo_message_id`"+` is the same, so a document or key by that id is written twice and no more.
 
-A message whose `+"`delivery_status`"+` has changed since it was delivered is not delivered again.
+A message whose `+"`delivery_status`"+` has changed since it was delivered is delivered again only with `+"`changes: true`"+`.
 
 What an output rejects is sent again, and only that, where the output's report can be matched. Behind a pipeline that drops, adds, joins or divides messages the engine shifts the positions in such a report; the batch is then sent again in halves until each part is clear, so delivered messages can repeat a few times. A rejected message is overtaken only by messages of its own batch that the output accepted; the next batch of its talk waits, unless `+"`preserve_order` is `false`"+`.
 
@@ -66,6 +66,10 @@ A talk's next batch leaves only after the batch before it was acknowledged, so t
 ### Limits
 
 No more requests are sent than `+"`requests_per_second` and `burst`"+` allow, those for the feed and retries included. A 429 pauses all requests of this input for as long as its body (`+"`retry_after`) or `Retry-After`"+` says, at most an hour. One that states no wait, or that comes again within a minute, also slows the input to 70% of what was accepted; it is near its old speed after half a minute to a minute and at full speed within five minutes without a 429. To share a limit between processes set `+"`rate_limit`"+`.
+
+### Changes
+
+Nothing of the API tells that a message was edited, read or deleted. With `+"`changes: true`"+` what lies within `+"`lookback`"+` is compared with what was delivered: a message whose bytes are others, such as the `+"`delivery_status`"+`, comes out again with `+"`kommo_operation: update`"+`, and one that is gone as an empty object with `+"`kommo_operation: delete`, `kommo_talk_id` and `kommo_message_id`"+`, and what else is known of its talk; all others have `+"`create`"+`. A message without an id of its own can't be named: with other bytes it is another message, and its deletion is not told. Neither is that of a message without a time, or of a talk that the API does not know any more.
 
 ### Metadata
 
@@ -86,6 +90,7 @@ Each message has these, as far as the API gave them. What the messages themselve
 - kommo_delivery_status       sent, delivered, read, error: when it was read
 - kommo_sender_id, _name, _avatar, _type, _user_id
 - kommo_receiver_id, _name, _avatar, _type, _user_id
+- kommo_operation             create, update or delete; only with changes: true
 `+"```"+`
 
 A type is `+"`internal` (a user of the account, whose number is the `user_id`), `external` (the client) or `bot`"+`.
@@ -140,6 +145,8 @@ A type is `+"`internal` (a user of the account, whose number is the `user_id`), 
 			StartFrom:        "Where to begin without a checkpoint: with the `oldest` message, or after the `latest`, so that only what arrives from now on is delivered. A talk that opens later comes out whole; when it was opened each talk is asked once, before it is read for the first time in a process.",
 			Since:            "Ignore messages that were sent before this time, in RFC 3339.",
 			Lookback:         "How far behind its newest delivered message a talk is read again each time, for messages that came later with an older time. Those already delivered are not delivered again. The ids of what was delivered in it are kept in the checkpoint, at most 1,000 a talk: where more lie in the span, or share one second, the span is shorter.",
+			Changes:          component.ChangesText("talk"),
+			ChangesInterval:  component.ChangesIntervalText("talk", "Without `talks` that holds across restarts too; of `talks_input` a talk is looked after from when it is named on."),
 			CheckpointLimit:  "How many messages may be read ahead or delivered and not yet acknowledged, over all talks, and how many talks may be named and not yet done. Beyond it, reading waits. Raise it together with the batch size of an output that collects large batches.",
 			MaxBufferedPages: "How many pages of one talk are held at once: nothing is known of the API's order, so what is new in a talk is sorted before it is delivered. A longer stretch is cut by time; where the API does not heed the time, an error says to raise this.",
 		})...).

@@ -164,6 +164,10 @@ func (r *HistoryReport) Hooks() reader.Hooks {
 				log.Warnf("%s %s holds messages whose time can't be right: of the future, or in another unit than documented; they are delivered, and their times believed as little as can be%s", w.capital(), id, more)
 			}
 		},
+		NotWatched: func(id string) {
+			log.Warnf("More %s have messages within lookback than are looked after for changes: %s %s and others are looked at only when they are named again. Shorten lookback, or name their %s from time to time",
+				w.Chats, w.Chat, id, w.Chats)
+		},
 		ShortPages: func(again int) {
 			log.Warnf("The API gives pages that are shorter than asked although more follows: from now on each %s's end is looked behind, and %s read again from the beginning",
 				w.Chat, Plural(again, w.Chat+" is", w.Chats+" are"))

@@ -99,6 +99,22 @@ func (h *History) Append(chat string, items ...json.RawMessage) {
 	}
 }
 
+// Edit gives a message other words.
+func (h *History) Edit(chat, id string, at time.Time, words string) bool {
+	if !h.talks {
+		return h.Replace(chat, id, h.Text(id, at, words))
+	}
+	return h.ReplaceTalkMessage(number(chat), id, h.Text(id, at, words))
+}
+
+// Remove deletes a message.
+func (h *History) Remove(chat, id string) bool {
+	if !h.talks {
+		return h.Delete(chat, id)
+	}
+	return h.DeleteTalkMessage(number(chat), id)
+}
+
 // Messages returns the messages of a chat, oldest first.
 func (h *History) Messages(chat string) []json.RawMessage {
 	if !h.talks {
