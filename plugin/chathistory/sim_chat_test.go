@@ -64,6 +64,8 @@ type simChat struct {
 	freshLook  time.Duration // the last look before it was first written
 	freshSaved time.Duration // noTime: not yet
 
+	edits int // to come
+
 	deceived bool      // a page was short though more came behind it
 	odd      bool      // an entry was served that can't be a message
 	order    []*simMsg // by first acceptance
@@ -100,7 +102,10 @@ type simMsg struct {
 	time int64         // ms: what its fields say, read with sense; 0: nothing
 	body string
 	null bool // can't be a message
+	noID bool
 	hide bool
+
+	simState
 
 	gone       time.Duration // when it was deleted; noTime: never
 	late       bool          // by its time it belonged below what had been read
@@ -251,6 +256,9 @@ func (c *simChat) setup(r *rand.Rand) {
 	if w.on.has(simMidway) {
 		c.strike, c.left = r.IntN(40), 12
 	}
+	if w.on.has(simChanges) {
+		c.edits = 20
+	}
 }
 
 // step is how far messages are apart, in ms.
@@ -279,6 +287,7 @@ func (c *simChat) catchUp(now time.Duration) {
 // midway lets something happen between two requests, perhaps. Caller holds mu.
 func (c *simChat) midway(request int, now time.Duration) {
 	c.catchUp(now)
+	c.edit(request, now)
 	if c.left == 0 || c.w.calm {
 		return
 	}
@@ -360,7 +369,10 @@ func (c *simChat) put(r *rand.Rand, at time.Duration, ms int64) {
 		m.null = true
 		m.body = oneOf(odd, "null", "17", `"text"`, "[]", "true")
 	default:
-		m.body = c.body(odd, m.n, seconds, m.key/1000, msecs, w.on.has(simNoIDs) && chance(odd, 10))
+		m.noID = w.on.has(simNoIDs) && chance(odd, 10)
+		m.body = c.body(odd, m.n, seconds, m.key/1000, msecs, m.noID)
+		m.versions = []string{m.body}
+		m.has = simNothing
 		w.bodies[m.body] = m
 	}
 
@@ -423,7 +435,7 @@ func (c *simChat) body(r *rand.Rand, n int, seconds bool, s, ms int64, noID bool
 	if !noID {
 		fmt.Fprintf(&b, `"id":"%08x-%04x-4000-8000-%012d"%s`, n, c.n, n, sep)
 	}
-	fmt.Fprintf(&b, `"type":"%s"%s"text":"private words %d of %d"}}`, oneOf(r, "text", "picture", "novel"), sep, n, c.n)
+	fmt.Fprintf(&b, `"type":"%s"%s"text":"private words %d of %d`+simWords+`"}}`, oneOf(r, "text", "picture", "novel"), sep, n, c.n)
 	return b.String()
 }
 

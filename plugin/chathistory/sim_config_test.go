@@ -73,6 +73,7 @@ const (
 	simPatience           // the calm lasts for many polls
 	simUnknown            // one of the chats does not exist
 	simSpaces             // names have spaces around them
+	simChanges            // changes: true, and messages are edited
 	simIngredients
 )
 
@@ -95,6 +96,7 @@ var simNames = [simIngredients]struct {
 	simBatching: {"batching", 15}, simQueueIn: {"queue", 20}, simQueueEnds: {"queueends", 40}, simKills: {"kills", 50}, simStops: {"stops", 25},
 	simLatest: {"latest", 10}, simSince: {"since", 10}, simOnePass: {"onepass", 30}, simNoCache: {"nocache", 6},
 	simSharedLimit: {"sharedlimit", 6}, simLongID: {"longid", 5}, simPatience: {"patience", 8}, simUnknown: {"unknown", 10}, simSpaces: {"spaces", 10},
+	simChanges: {"changes", 30},
 }
 
 func simSetOf(list string) simSet {
@@ -145,6 +147,9 @@ func ingredientsOf(seed uint64) simSet {
 		// One reason for short pages is enough at a time.
 		s &^= 1<<simHidden | 1<<simHiddenPages
 	}
+	if s.has(simChanges) {
+		s |= 1 << simDeletions
+	}
 	s &^= simSetOf(os.Getenv("KOMMO_SIM_WITHOUT"))
 	return s
 }
@@ -162,6 +167,7 @@ type simConfig struct {
 	rps                                                                                    float64
 	chaos                                                                                  time.Duration
 	stops                                                                                  []simStop
+	changes                                                                                time.Duration // 0: not looked for
 }
 
 // simStop is an end of the process before the last.
@@ -170,6 +176,9 @@ type simStop struct {
 	kill bool
 	rest time.Duration // before the next process
 }
+
+// simWide is a lookback over all that happens in a run.
+const simWide = 24 * time.Hour
 
 // leastDefaultLookback is what lookback must be at least where nobody sets it.
 const leastDefaultLookback = time.Minute
@@ -221,6 +230,15 @@ func newSimConfig(w *simWorld) simConfig {
 	}
 	ahead := w.rnd("read ahead")
 	c.readAhead = oneOf(ahead, 1, 2+ahead.IntN(4), 32)
+	if w.on.has(simChanges) {
+		changes := w.rnd("changes")
+		c.changes = c.chaos / time.Duration(2+changes.IntN(8))
+		if chance(changes, 60) && !c.queue { // what is named would be looked after for a day
+			c.lookback, c.lookbackSet = simWide, true
+		} else if c.lookbackSet {
+			c.lookback = max(c.lookback, time.Second)
+		}
+	}
 	stops := w.rnd("stops")
 	at := time.Duration(0)
 	for range 1 + stops.IntN(4) {
@@ -266,6 +284,10 @@ func (w *simWorld) yaml(p *simProcess) string {
 	}
 	if c.lookbackSet {
 		line("    lookback: %s", c.lookback)
+	}
+	if c.changes > 0 {
+		line("    changes: true")
+		line("    changes_interval: %s", c.changes)
 	}
 	if c.latest {
 		line("    start_from: latest")

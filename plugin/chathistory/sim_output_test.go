@@ -65,10 +65,15 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		return ctx.Err()
 	}
 	msgs := make([]*simMsg, len(batch))
+	got := make([]simGot, len(batch))
 	tags := map[string]*simFlight{}
 	for i := range batch {
 		body, _ := batch[i].AsBytes()
+		got[i] = simGotOf(batch[i], string(body))
 		m := w.bodies[string(body)]
+		if got[i].op == "delete" {
+			m = w.named(batch[i])
+		}
 		if m == nil {
 			w.violated(5, "the output got what is no message of the API: %q", body)
 			w.mu.Unlock()
@@ -78,6 +83,10 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 			w.violated(5, "%s came as one of chat %q", m, chat)
 		}
 		msgs[i] = m
+		p.checkChange(m, got[i])
+		if !got[i].creates() {
+			continue
+		}
 		tag, _ := batch[i].MetaGet("sim_tag")
 		p.arrives(m, tag, tags)
 	}
@@ -123,7 +132,11 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		out[i] = true
 	}
 	for i, m := range msgs {
-		if !out[i] {
+		if out[i] {
+			continue
+		}
+		m.take(got[i])
+		if got[i].creates() {
 			p.accepted(m, failed == nil)
 		}
 	}

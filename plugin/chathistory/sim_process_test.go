@@ -231,6 +231,7 @@ func (p *simProcess) vanish() {
 	}
 	w.store.kill(p)
 	p.gone = true
+	w.forgetUnsaved()
 	go func() {
 		for range 100 {
 			if p.ended() {

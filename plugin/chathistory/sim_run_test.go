@@ -80,6 +80,7 @@ func (w *simWorld) run() {
 	}
 	w.beCalm()
 	p = w.await(p)
+	p = w.awaitChanges(p)
 	w.finish(p)
 
 	// And nothing that was acknowledged and saved comes again.

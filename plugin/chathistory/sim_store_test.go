@@ -349,6 +349,17 @@ func (s *simStore) holds(c *simChat) simBits {
 	return bits
 }
 
+// surely returns what a chat's values of now certainly say was acknowledged.
+func (s *simStore) surely(c *simChat) simBits {
+	var bits simBits
+	for key, v := range s.values {
+		if s.chatOf(key) == c {
+			bits.join(s.known[c.id+"\x00"+v.value].surely)
+		}
+	}
+	return bits
+}
+
 // simCache is the store as one process sees it.
 type simCache struct{ p *simProcess }
 

@@ -200,17 +200,16 @@ func TestPass_ChangesWithClocksThatErr(t *testing.T) {
 		size := rapid.IntRange(2, 12).Draw(t, "page size")
 		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
 		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
-		all := rapid.Bool().Draw(t, "looks back over all")
-		lookback := time.Duration(rapid.IntRange(1, 60).Draw(t, "lookback")) * time.Minute
-		if all {
-			lookback = 100 * 365 * 24 * time.Hour
-		}
+		const all = 100 * 365 * 24 * time.Hour
+		const wide = 24 * time.Hour // all that have their right time
+		lookback := rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute, time.Hour, wide, all}).Draw(t, "lookback")
 		e := &erring{
-			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, behind: lookback,
+			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, sent: map[string]int64{}, behind: lookback,
 			byTime: rapid.Bool().Draw(t, "by time"), chance: rapid.IntRange(0, 40).Draw(t, "chance"),
 		}
 		e.arrive("a", rapid.IntRange(1, 200).Draw(t, "messages"))
 		edits := &chattest.Edits{}
+		m.Skew = []int64{0, -5000, 60_000, -3600_000}[rnd.IntN(4)]
 		changes := 24
 		m.Before = func(string) {
 			defer func() { edits.Version(m.Chats["a"]) }()
@@ -247,8 +246,12 @@ func TestPass_ChangesWithClocksThatErr(t *testing.T) {
 			}
 			l.end(t, found, err)
 		}
-		if all {
-			require.Equal(t, chattest.Hashes(m.Chats["a"]), l.has())
+		if lookback >= wide {
+			odd := func(id string) bool {
+				sent := e.sent[id]
+				return lookback == wide && (sent <= m.Now-wide.Milliseconds()/2 || sent > m.Now)
+			}
+			require.Equal(t, chattest.Without(chattest.Hashes(m.Chats["a"]), odd), chattest.Without(l.has(), odd))
 		}
 	})
 }

@@ -23,7 +23,8 @@ type erring struct {
 	chance int              // of a wrong time, in percent
 	keys   map[string]int64 // by which it sorts
 	late   map[string]bool
-	behind time.Duration // how late is too late
+	sent   map[string]int64 // what it shows; nil: nobody asks
+	behind time.Duration    // how late is too late
 }
 
 // arrive adds messages as the API would list them.
@@ -52,6 +53,9 @@ func (e *erring) arrive(name string, n int) {
 		}
 		id := e.m.Put(name, at, sent)
 		e.keys[id] = key
+		if e.sent != nil {
+			e.sent[id] = sent
+		}
 		e.late[id] = e.byTime && chat.Second(key) <= chat.Second(e.m.Now-e.behind.Milliseconds())
 	}
 }

@@ -18,8 +18,7 @@ func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error
 		return nil
 	}
 	within := func(i int) bool {
-		s := &p.watch.of[i]
-		return !s.Untimed && !s.Unplaced && second(s.Time) >= p.begin
+		return p.watch.tells(i) && second(p.watch.of[i].Time) >= p.begin
 	}
 	passed := func(i int) bool {
 		return within(i) && (w.from == 0 || l.oldest <= second(p.watch.of[i].Time))

@@ -323,7 +323,8 @@ func (p *pass) reached(k *kept) bool {
 	case len(p.seen) == 0:
 		return k.olds >= oldRun
 	default:
-		return k.met && p.enoughAtEnd(k.items)
+		over := p.watch.over(p, k)
+		return over && k.met && p.enoughAtEnd(k.items)
 	}
 }
 

@@ -34,7 +34,9 @@ type watch struct {
 	sane []bool
 	met  []bool
 	told []bool // in this pass
-	note []Seen // hashes and marks that differ from those in of
+	// walked says of each that a walk has read it.
+	walked []bool
+	note   []Seen // hashes and marks that differ from those in of
 
 	// The bottom of the stretch.
 	first  int   // the lowest place in of
@@ -52,6 +54,7 @@ func newWatch(from *Checkpoint, at, since int64) *watch {
 		of: from.Seen, place: make(map[string]int, len(from.Seen)),
 		from: at, until: from.Time, since: since,
 		sane: make([]bool, len(from.Seen)), met: make([]bool, len(from.Seen)), told: make([]bool, len(from.Seen)),
+		walked: make([]bool, len(from.Seen)),
 	}
 	after := int64(math.MaxInt64)
 	for i, s := range slices.Backward(w.of) {
@@ -136,11 +139,42 @@ func (w *watch) pass(it *Item, fresh bool) {
 // passed says that the stretch went over the place of what is at i in of.
 func (w *watch) passed(i int) bool {
 	s := &w.of[i]
-	if s.Untimed || s.Unplaced || second(s.Time) <= w.oldest {
+	if !w.tells(i) || second(s.Time) <= w.oldest || second(s.Time) < w.from {
+		// What is older than the lookback may have been delivered a second time, and then its
+		// place in of is not that in the list.
 		return false
 	}
-	within := w.sane[i] && second(s.Time) >= w.from && s.Time <= w.until
-	return w.first < i || within && w.under < second(s.Time)
+	return w.first < i || w.sane[i] && s.Time <= w.until && w.under < second(s.Time)
+}
+
+// over says that a walk has gone over all that lies within the lookback. A message with
+// a time that errs looks like the end of that.
+func (w *watch) over(p *pass, k *kept) bool {
+	if w == nil || len(w.of) == 0 {
+		return true
+	}
+	look := *w
+	look.begin(k)
+	for _, it := range slices.Backward(k.items) {
+		if i, ok := w.place[it.ID]; ok {
+			w.walked[i] = true
+		}
+		if it.ID != "" {
+			look.pass(&it, !p.past(&it))
+		}
+	}
+	for i, s := range w.of {
+		if !w.walked[i] && w.tells(i) && second(s.Time) >= w.from && !look.passed(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// tells says of what is at i in of that its deletion would be told, and where its place is.
+func (w *watch) tells(i int) bool {
+	s := &w.of[i]
+	return s.Mark <= missed && !made(s.ID) && !s.Untimed && !s.Unplaced
 }
 
 // missing returns what was not met for the second time though the pass went over
@@ -182,8 +216,8 @@ func (w *watch) leaveOut(seen []Seen) []Seen {
 // any reports whether something was not met that a pass can miss, and that the condition
 // holds for.
 func (w *watch) any(condition func(i int) bool) bool {
-	for i, s := range w.of {
-		if !w.met[i] && !made(s.ID) && s.Mark <= missed && condition(i) {
+	for i := range w.of {
+		if !w.met[i] && w.tells(i) && condition(i) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@
 package reader
 
 import (
+	"math"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
@@ -16,11 +17,22 @@ const (
 	watchedSize = 400
 )
 
+// mostLooks is how often a chat is read at most, after its messages have left the lookback,
+// for what a pass has missed in it.
+const mostLooks = 4
+
 // changing says of a chat's checkpoint that what it knows may still change: something of it
-// is within the lookback by this machine's clock, or a pass has missed something that is
-// to be looked for once more.
+// is within the lookback by this machine's clock, or has left it not long ago and was missed
+// by a pass.
 func (r *Reader) changing(c *chat.Checkpoint) bool {
-	return r.cfg.Changes > 0 && (c.Time >= time.Now().Add(-r.cfg.Lookback).UnixMilli() || c.Unsettled())
+	if r.cfg.Changes == 0 {
+		return false
+	}
+	window := r.cfg.Lookback
+	if c.Unsettled() {
+		window += mostLooks * min(r.cfg.Changes, math.MaxInt64/(2*mostLooks))
+	}
+	return c.Time >= time.Now().Add(-window).UnixMilli()
 }
 
 // rest is how long a chat is left alone that is read for ever. Caller holds mu.
