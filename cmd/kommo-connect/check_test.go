@@ -100,6 +100,12 @@ func TestCheck_OfAPipeline(t *testing.T) {
 			assert.Empty(t, report.answer(tc.no))
 		})
 	}
+	t.Run("an output that this binary may not have", func(t *testing.T) {
+		t.Parallel()
+		r := run(t, env, "check", "--json", fast, "examples/whole-account/kafka.yaml")
+		require.Zero(t, r.code, r)
+		assert.Equal(t, "answers", readReport(t, r.stdout).answer("messages.answer"))
+	})
 	t.Run("several inputs with files and a shared limit", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -100,18 +101,16 @@ func fieldsOfPipeline(path string, o *checkOptions, done *func()) (checkFields, 
 	if !ok {
 		return nil, fmt.Errorf("%s can't be read", path)
 	}
+	var pipeline struct {
+		Whole      map[string]any   `yaml:",inline"`
+		RateLimits []map[string]any `yaml:"rate_limit_resources"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &pipeline); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	fields, inputs, limit := checkFields{}, 0, ""
-	err := schema().NewStreamConfigWalker().WalkComponentsYAML([]byte(text), func(component *service.WalkedComponent) error {
-		if component.ComponentType != "input" || !strings.HasPrefix(component.Name, "kommo_") {
-			return nil
-		}
+	err := kommoInputs(pipeline.Whole, func(of map[string]any) error {
 		inputs++
-		config, err := component.ConfigAny()
-		if err != nil {
-			return err
-		}
-		whole, _ := config.(map[string]any)
-		of, _ := whole[component.Name].(map[string]any)
 		if label, _ := of["rate_limit"].(string); label != "" {
 			limit = label
 		}
@@ -136,7 +135,7 @@ func fieldsOfPipeline(path string, o *checkOptions, done *func()) (checkFields, 
 		fields["chats"] = strings.TrimPrefix(string(ids), "\ufeff")
 	}
 	if limit != "" {
-		if err := o.shareLimit(text, limit, done); err != nil {
+		if err := o.shareLimit(pipeline.RateLimits, limit, done); err != nil {
 			return nil, fmt.Errorf("%s: rate_limit: %w", path, err)
 		}
 	}
@@ -148,6 +147,32 @@ func fieldsOfPipeline(path string, o *checkOptions, done *func()) (checkFields, 
 		}
 	}
 	return fields, nil
+}
+
+// kommoInputs hands on the fields of each kommo_ input, in whatever it is nested. The engine's
+// own way to find them refuses a pipeline with an output that this binary does not have.
+func kommoInputs(node any, found func(fields map[string]any) error) error {
+	switch node := node.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(node)) {
+			fields, ok := node[name].(map[string]any)
+			if ok && slices.Contains([]string{"kommo_chat_history", "kommo_talk_history", "kommo_chats"}, name) {
+				if err := found(fields); err != nil {
+					return err
+				}
+			}
+			if err := kommoInputs(node[name], found); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, entry := range node {
+			if err := kommoInputs(entry, found); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // isNeeded says that a field of a pipeline was written, and must not be empty.
@@ -231,14 +256,8 @@ func (o *checkOptions) readTLS(value any) error {
 }
 
 // shareLimit has the check ask the rate limit that the inputs ask.
-func (o *checkOptions) shareLimit(text, label string, done *func()) error {
-	var resources struct {
-		RateLimits []map[string]any `yaml:"rate_limit_resources"`
-	}
-	if err := yaml.Unmarshal([]byte(text), &resources); err != nil {
-		return err
-	}
-	for _, conf := range resources.RateLimits {
+func (o *checkOptions) shareLimit(resources []map[string]any, label string, done *func()) error {
+	for _, conf := range resources {
 		if conf["label"] != label {
 			continue
 		}
