@@ -67,6 +67,7 @@ const (
 type checkOptions struct {
 	json   bool
 	report string
+	unset  []string // variables of the pipeline
 	check.Config
 }
 
@@ -101,6 +102,9 @@ func runCheck(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	}
 	defer done()
 	if err := o.Validate(); err != nil {
+		if len(o.unset) > 0 {
+			err = fmt.Errorf("%w; variables of the pipeline that are not set: %s", err, strings.Join(o.unset, ", "))
+		}
 		return usage(err)
 	}
 	var file *os.File

@@ -144,21 +144,21 @@ func TestCheck_ExitCodes(t *testing.T) {
 	empty := writeConfig(t, "input: { generate: { mapping: 'root = 1' } }\noutput: { drop: {} }\n")
 	before := s.Ledger().Requests
 	for want, args := range map[string][]string{
-		"flag provided but not defined: -bogus":      {"--bogus"},
-		"has no kommo_ input":                        {empty},
-		"no such file":                               {"nowhere.yaml"},
-		"want one pipeline at most":                  {accountConfig, serviceConfig},
-		"requests_per_second: want a number":         {"--requests-per-second=x"},
-		"since: want a time":                         {"--since=x"},
-		"timeout: want a duration":                   {"--timeout=x"},
-		"both scope_id and channel_id name":          {"--scope-id=a_b", "--channel-id=c"},
-		"--report: open":                             {"--report=nowhere/report"},
-		"api_url: its scheme is neither http nor":    {"--api-url=example.kommo.com"},
-		"talks: want a talk's id":                    {"--talks=x"},
-		"chats_file: open":                           {writeConfig(t, "input: { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats_file: nowhere } }\n")},
-		`there is no resource "l"`:                   {writeConfig(t, "input: { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats: [ c ], rate_limit: l } }\n")},
-		"its inputs differ in scope_id":              {writeConfig(t, "input: { broker: { inputs: [ { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats: [ c ] } }, { kommo_chat_history: { scope_id: c_d, channel_secret: s, chats: [ c ] } } ] } }\n")},
-		"access_token is empty, and not set in the ": {writeConfig(t, "input: { kommo_talk_history: { api_url: https://example.kommo.com, access_token: \"${KOMMO_NO_TOKEN}\" } }\n")},
+		"flag provided but not defined: -bogus":   {"--bogus"},
+		"has no kommo_ input":                     {empty},
+		"no such file":                            {"nowhere.yaml"},
+		"want one pipeline at most":               {accountConfig, serviceConfig},
+		"requests_per_second: want a number":      {"--requests-per-second=x"},
+		"since: want a time":                      {"--since=x"},
+		"timeout: want a duration":                {"--timeout=x"},
+		"both scope_id and channel_id name":       {"--scope-id=a_b", "--channel-id=c"},
+		"--report: open":                          {"--report=nowhere/report"},
+		"api_url: its scheme is neither http nor": {"--api-url=example.kommo.com"},
+		"talks: want a talk's id":                 {"--talks=x"},
+		"chats_file: open":                        {writeConfig(t, "input: { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats_file: nowhere } }\n")},
+		`there is no resource "l"`:                {writeConfig(t, "input: { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats: [ c ], rate_limit: l } }\n")},
+		"its inputs differ in scope_id":           {writeConfig(t, "input: { broker: { inputs: [ { kommo_chat_history: { scope_id: a_b, channel_secret: s, chats: [ c ] } }, { kommo_chat_history: { scope_id: c_d, channel_secret: s, chats: [ c ] } } ] } }\n")},
+		"access_token: it is empty: want a token of an integration in this account; variables of the pipeline that are not set: KOMMO_NO_TOKEN\n": {writeConfig(t, "input: { kommo_talk_history: { api_url: https://example.kommo.com, access_token: \"${KOMMO_NO_TOKEN}\" } }\n")},
 	} {
 		r := run(t, env, append([]string{"check"}, args...)...)
 		assert.Equal(t, 2, r.code, r)

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -139,13 +138,7 @@ func fieldsOfPipeline(path string, o *checkOptions, done *func()) (checkFields, 
 			return nil, fmt.Errorf("%s: rate_limit: %w", path, err)
 		}
 	}
-	if len(unset) > 0 {
-		for name := range checkVariables {
-			if fields[name] == "" && name != "chats" && isNeeded(name, fields) {
-				return nil, fmt.Errorf("%s: %s is empty, and not set in the environment: %s", path, name, strings.Join(unset, ", "))
-			}
-		}
-	}
+	o.unset = unset
 	return fields, nil
 }
 
@@ -173,16 +166,6 @@ func kommoInputs(node any, found func(fields map[string]any) error) error {
 		}
 	}
 	return nil
-}
-
-// isNeeded says that a field of a pipeline was written, and must not be empty.
-func isNeeded(name string, fields checkFields) bool {
-	_, written := fields[name]
-	switch name {
-	case "api_url", "access_token", "access_token_file", "scope_id", "channel_secret":
-		return written
-	}
-	return false
 }
 
 // one are fields of which there can be one only: a check is of one account and one channel.
@@ -267,7 +250,7 @@ func (o *checkOptions) shareLimit(resources []map[string]any, label string, done
 		}
 		builder := service.NewResourceBuilder()
 		if err := builder.AddRateLimitYAML(string(one)); err != nil {
-			return err
+			return fmt.Errorf("this binary can't make the resource %q: %w", label, err)
 		}
 		shared, stop, err := builder.Build()
 		if err != nil {
@@ -285,5 +268,5 @@ func (o *checkOptions) shareLimit(resources []map[string]any, label string, done
 		}
 		return nil
 	}
-	return errors.New("there is no resource " + strconv.Quote(label) + " in rate_limit_resources")
+	return fmt.Errorf("there is no resource %q in rate_limit_resources", label)
 }
