@@ -46,8 +46,8 @@ type Config struct {
 
 	// RequestsPerSecond is how many requests are sent at most in a second. 0: no limit.
 	RequestsPerSecond float64
-	// SharedLimit, if set, is asked before each request until it answers 0: what else to
-	// wait before it is asked again.
+	// SharedLimit, if set, is asked before each request until it grants one by answering 0;
+	// any other answer is how long to wait before asking again.
 	SharedLimit func(ctx context.Context) (time.Duration, error)
 	// Timeout is how long one request may take. 0: 30 s.
 	Timeout time.Duration

@@ -14,7 +14,8 @@
 //	account.go, token.go, talks.go, feed.go, messages.go    the CRM API
 //	channel.go, history.go                                  the signed Chats API
 //	list.go       questions to anything that comes in pages
-//	entry.go      what entries show: order, times, ids
+//	measure.go, filter.go                                   its length, and its filter of time
+//	entry.go, order.go                                      what its entries show
 //	limits.go     clock, speed and limits, from what all answers had
 //	estimate.go   what a first reading costs
 //	recorder.go   keeps what the clients do not tell: headers, TLS, how an end is answered

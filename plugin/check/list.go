@@ -6,7 +6,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
@@ -194,131 +193,6 @@ func (c *checker) judgeLastLink(l *list, p *pages, last, end *page) {
 	if p.more && end != nil && last.next.Is {
 		c.linkAtTheEnd(l.id + ".next")
 	}
-}
-
-// slack is how far the time filter may be off, in seconds: the inputs ask for so much
-// more.
-const slack = 2
-
-// checkFilter asks for the second of one entry alone.
-func (c *checker) checkFilter(ctx context.Context, l *list, entries []entry) {
-	id := l.id + ".filter"
-	order, _ := orderOf(entries)
-	if order == roughlyNewest || order == roughlyOldest || slices.ContainsFunc(entries, func(e entry) bool { return e.wrong != "" }) {
-		c.unseen(id, "the times that are shown may not be those that it goes by")
-		return
-	}
-	at, ok := middle(entries)
-	if !ok {
-		c.unseen(id, "all entries have about the same time, or none")
-		return
-	}
-	got, err := l.ask(ctx, query{limit: l.most, from: at, to: at})
-	if err != nil {
-		c.failed(id, err)
-		return
-	}
-	within := spread(got.entries, at)
-	if within == (spreading{}) {
-		if got, err = l.ask(ctx, query{limit: l.most, from: at - slack, to: at + slack}); err != nil {
-			c.failed(id, err)
-			return
-		}
-		within.near = spread(got.entries, at).hit
-	}
-	switch {
-	case within.older && within.newer, within.hit && (within.older || within.newer):
-		c.add(id, Warning, "ignored", say("filter[created_at] is ignored"),
-			"nothing: but each poll then asks for more than is new; lower poll_interval only if the limit allows it")
-	case within.near:
-		c.add(id, Warning, "ends_off", say("filter[created_at] is off by a second or two, or leaves its ends out"), "nothing: two seconds of slack are asked for")
-	case !within.hit:
-		c.add(id, Error, "off", say("filter[created_at] is off by more than %d s", slack), "send the report: news could be missed by it")
-	default:
-		c.ok(id, "kept", "filter[created_at] is kept, both ends are inside")
-	}
-}
-
-// spreading is where entries lie around a second: before or behind it by more than slack,
-// within that, or in it.
-type spreading struct{ older, newer, near, hit bool }
-
-func spread(entries []entry, at int64) (s spreading) {
-	for _, e := range entries {
-		switch d := e.seconds() - at; {
-		case e.at == 0:
-		case d == 0:
-			s.hit = true
-		case d < -slack:
-			s.older = true
-		case d > slack:
-			s.newer = true
-		default:
-			s.near = true
-		}
-	}
-	return s
-}
-
-// measure returns how many entries a list has, about, by doubling and halving, its last page
-// with some, and the page behind that. That is nil where the list is too long for it.
-func (l *list) measure(ctx context.Context, p *pages, from int64) (length int, last, end *page, err error) {
-	if !p.more {
-		return len(p.first.entries), &p.first, p.end, nil
-	}
-	step := len(p.first.entries)
-	if !l.linked {
-		step = l.most // an offset counts what is hidden too
-	}
-	last = &p.first
-	full, err := lastPage(func(n int) (bool, error) {
-		got, err := l.ask(ctx, query{offset: (n - 1) * l.most, limit: l.most, from: from})
-		switch {
-		case err != nil:
-			return false, err
-		case len(got.entries) > 0:
-			last = &got
-			return true, nil
-		}
-		end = &got
-		return false, nil
-	})
-	return (full-1)*step + len(last.entries), last, end, err
-}
-
-// mostPages is at which page measuring ends: of the feed, a million events.
-const mostPages = 4096
-
-// lastPage returns the number of the last page with entries, by doubling and halving. One
-// more than mostPages stands for more.
-func lastPage(has func(page int) (bool, error)) (int, error) {
-	low, high := 1, 2 // the first page has some
-	for {
-		more, err := has(high)
-		if err != nil {
-			return 0, err
-		}
-		if !more {
-			break
-		}
-		if low = high; low >= mostPages {
-			return low + 1, nil
-		}
-		high *= 2
-	}
-	for high-low > 1 {
-		mid := (low + high) / 2
-		more, err := has(mid)
-		switch {
-		case err != nil:
-			return 0, err
-		case more:
-			low = mid
-		default:
-			high = mid
-		}
-	}
-	return low, nil
 }
 
 // judgeEnd says how the API answers behind the last entry.
