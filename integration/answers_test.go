@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -268,4 +269,162 @@ func TestAnswers_Dashboard(t *testing.T) {
 		})
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(want)), titles)
+}
+
+// The saved searches for OpenSearch Dashboards find what they say in a real OpenSearch. There is no Dashboards here to import them: the test asks what
+// it would ask.
+func TestAnswers_SavedSearches(t *testing.T) {
+	engine := servers.StartOpenSearch(t)
+	documented(t, "examples/opensearch/README.md", "curl", env{"OPENSEARCH_URL": engine.URL})
+	authors := map[string]string{}
+	for i, m := range week {
+		flat := document(t, i)
+		flat["@timestamp"] = flat["sent_at"]
+		id, _ := flat["message_id"].(string)
+		authors[id] = m.author
+		call(t, http.MethodPut, engine.URL+index+"/_doc/"+id, flat, nil)
+	}
+	require.Equal(t, len(week), documents(t, engine))
+	written := func(author string) (ids []string) {
+		for id, by := range authors {
+			if by == author {
+				ids = append(ids, id)
+			}
+		}
+		return ids
+	}
+
+	content, err := os.ReadFile(filepath.Join(project, "examples", "opensearch", "saved-searches.ndjson"))
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(content)) {
+		var object struct {
+			Type, ID   string
+			Attributes struct {
+				Columns []string
+				Meta    struct {
+					Source string `json:"searchSourceJSON"`
+				} `json:"kibanaSavedObjectMeta"`
+				VisState string
+			}
+			References []struct{ Type, ID string }
+		}
+		require.NoError(t, json.Unmarshal([]byte(line), &object))
+		for _, reference := range object.References {
+			assert.True(t, seen[reference.Type+reference.ID], "%s names %s, which is not before it", object.ID, reference.ID)
+		}
+		seen[object.Type+object.ID] = true
+		switch object.Type {
+		case "search":
+			var source struct{ Query savedQuery }
+			require.NoError(t, json.Unmarshal([]byte(object.Attributes.Meta.Source), &source))
+			author := strings.TrimSuffix(strings.TrimPrefix(object.ID, "kommo-written-by-"), "s")
+			assert.ElementsMatch(t, written(author), search(t, engine, source.Query.dsl()), object.ID)
+			for _, column := range object.Attributes.Columns {
+				var mapping map[string]struct{ Mappings map[string]any }
+				call(t, http.MethodGet, engine.URL+index+"/_mapping/field/"+column, nil, &mapping)
+				assert.NotEmpty(t, mapping["kommo-messages"].Mappings, "%s: no field %s", object.ID, column)
+			}
+		case "visualization":
+			var state struct {
+				Aggs []struct {
+					Type   string
+					Params struct {
+						Field    string
+						Interval string
+						Filters  []struct {
+							Label string
+							Input savedQuery
+						}
+					}
+				}
+			}
+			require.NoError(t, json.Unmarshal([]byte(object.Attributes.VisState), &state))
+			var source struct{ Query savedQuery }
+			require.NoError(t, json.Unmarshal([]byte(object.Attributes.Meta.Source), &source))
+			// As Dashboards nests them: the first outermost.
+			aggs := map[string]any{}
+			for _, agg := range slices.Backward(state.Aggs) {
+				of := map[string]any{}
+				switch agg.Type {
+				case "count":
+					continue
+				case "date_histogram":
+					of["date_histogram"] = map[string]any{"field": agg.Params.Field, "calendar_interval": "1" + agg.Params.Interval, "min_doc_count": 1, "format": "yyyy-MM-dd", "time_zone": "America/Sao_Paulo"}
+				case "terms":
+					of["terms"] = map[string]any{"field": agg.Params.Field}
+				case "filters":
+					filters := map[string]any{}
+					for _, f := range agg.Params.Filters {
+						filters[f.Label] = f.Input.dsl()
+					}
+					of["filters"] = map[string]any{"filters": filters}
+				default:
+					t.Fatalf("%s: the test does not know the aggregation %s", object.ID, agg.Type)
+				}
+				if len(aggs) > 0 {
+					of["aggs"] = aggs
+				}
+				aggs = map[string]any{"by": of}
+			}
+			var answer struct{ Aggregations struct{ By json.RawMessage } }
+			call(t, http.MethodPost, engine.URL+index+"/_search", map[string]any{"size": 0, "query": source.Query.dsl(), "aggs": aggs}, &answer)
+			rows := buckets(t, "", answer.Aggregations.By)
+			slices.Sort(rows)
+			assert.Equal(t, map[string][]string{
+				"kommo-messages-a-day": {
+					"2025-03-03 bots 1", "2025-03-03 customers 4", "2025-03-03 persons 3",
+					"2025-03-05 bots 1", "2025-03-05 customers 3", "2025-03-05 persons 2",
+					"2025-03-06 customers 1", "2025-03-06 persons 1",
+					"2025-03-07 bots 1",
+				},
+				"kommo-messages-by-agent": {"bots bot telegram 1", "bots bot waba 2", "persons otto waba 1", "persons rita telegram 1", "persons rita waba 2"},
+			}[object.ID], rows, object.ID)
+		}
+	}
+	assert.Len(t, seen, 6)
+}
+
+// savedQuery is a query as Dashboards saves it.
+type savedQuery struct{ Query, Language string }
+
+// dsl is what Dashboards makes of it for the engine.
+func (q savedQuery) dsl() map[string]any {
+	if q.Query == "" {
+		return map[string]any{"match_all": map[string]any{}}
+	}
+	return map[string]any{"query_string": map[string]any{"query": q.Query}}
+}
+
+// buckets returns the keys of the innermost buckets with their counts, but for empty ones.
+func buckets(t *testing.T, prefix string, by json.RawMessage) (rows []string) {
+	t.Helper()
+	type bucket struct {
+		Key         any
+		KeyAsString string `json:"key_as_string"`
+		DocCount    int    `json:"doc_count"`
+		By          json.RawMessage
+	}
+	var list struct{ Buckets []bucket }
+	if json.Unmarshal(by, &list) != nil { // of filters, by their names
+		var named struct{ Buckets map[string]bucket }
+		require.NoError(t, json.Unmarshal(by, &named))
+		for name, b := range named.Buckets {
+			b.KeyAsString = name
+			list.Buckets = append(list.Buckets, b)
+		}
+	}
+	for _, b := range list.Buckets {
+		key := b.KeyAsString
+		if key == "" {
+			key = fmt.Sprint(b.Key)
+		}
+		switch {
+		case len(b.By) > 0:
+			rows = append(rows, buckets(t, prefix+key+" ", b.By)...)
+		case b.DocCount > 0:
+			rows = append(rows, fmt.Sprint(prefix, key, " ", b.DocCount))
+		}
+	}
+	return rows
 }
