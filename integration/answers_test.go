@@ -294,6 +294,33 @@ func TestAnswers_SavedSearches(t *testing.T) {
 		return ids
 	}
 
+	t.Run("who waits", func(t *testing.T) {
+		content, err := os.ReadFile(filepath.Join(project, "examples", "opensearch", "waiting.json"))
+		require.NoError(t, err)
+		ask := strings.Replace(string(content), "now-30d", "2025-03-01", 1)
+		require.NotEqual(t, string(content), ask)
+		var answer struct {
+			Aggregations struct {
+				Chats struct {
+					Buckets []struct {
+						Key   string
+						Asked struct {
+							At struct {
+								Text string `json:"value_as_string"`
+							}
+						}
+					}
+				}
+			}
+		}
+		call(t, http.MethodPost, engine.URL+index+"/_search", json.RawMessage(ask), &answer)
+		var waiting []string
+		for _, chat := range answer.Aggregations.Chats.Buckets {
+			waiting = append(waiting, chat.Key+" "+chat.Asked.At.Text)
+		}
+		assert.Equal(t, []string{"a 2025-03-05T15:05:00.000Z", "d 2025-03-05T20:00:00.000Z"}, waiting)
+	})
+
 	content, err := os.ReadFile(filepath.Join(project, "examples", "opensearch", "saved-searches.ndjson"))
 	require.NoError(t, err)
 	seen := map[string]bool{}

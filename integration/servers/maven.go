@@ -5,7 +5,9 @@
 package servers
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +46,11 @@ func mavenServers(tb testing.TB) string {
 	fetched.Lock()
 	defer fetched.Unlock()
 	dir := fetchedDir(tb)
-	done := filepath.Join(dir, "complete-"+kafkaVersion+"-"+openSearchVersion+"-"+elasticsearchVersion+"-"+apicurioVersion)
+	pom, err := os.ReadFile(filepath.Join(sourceDir(), "pom.xml"))
+	if err != nil {
+		tb.Fatalf("reading what servers there are: %v", err)
+	}
+	done := filepath.Join(dir, fmt.Sprintf("complete-%x", sha256.Sum256(pom))) // others are fetched where another version left its own
 	if _, err := os.Stat(done); err == nil {
 		return dir
 	}

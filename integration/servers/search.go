@@ -107,7 +107,7 @@ func get(ctx context.Context, url string) error {
 	return nil
 }
 
-// completeOpenSearch describes the module of the language analyzers to the small distribution, which lacks it.
+// completeOpenSearch describes the modules of the language analyzers and of scripts to the small distribution, which lacks them.
 func completeOpenSearch(tb testing.TB, home string) {
 	tb.Helper()
 	writeFile(tb, filepath.Join(home, "modules", "analysis-common", "plugin-descriptor.properties"), `name=analysis-common
@@ -116,6 +116,20 @@ version=`+openSearchVersion+`
 opensearch.version=`+openSearchVersion+`
 java.version=11
 classname=org.opensearch.analysis.common.CommonAnalysisPlugin
+`)
+	painless := filepath.Join(home, "modules", "lang-painless")
+	writeFile(tb, filepath.Join(painless, "plugin-descriptor.properties"), `name=lang-painless
+description=The language of scripts
+version=`+openSearchVersion+`
+opensearch.version=`+openSearchVersion+`
+java.version=11
+classname=org.opensearch.painless.PainlessPlugin
+`)
+	// Scripts become classes.
+	writeFile(tb, filepath.Join(painless, "plugin-security.policy"), `grant {
+  permission java.lang.RuntimePermission "createClassLoader";
+  permission java.lang.RuntimePermission "getClassLoader";
+};
 `)
 }
 
