@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -32,6 +33,8 @@ const (
 // serveTask is the task of childServe. Its line is the sandbox's URL.
 type serveTask struct {
 	Lengths []int // of the chats
+
+	Talks, TalkMessages int // how many talks of other channels, and how many messages each has
 }
 
 // runTask is the task of childRun. It ends when the pipeline does or, with Stop,
@@ -75,6 +78,9 @@ func serveUntilEnd(in io.Reader, t serveTask, out io.Writer) error {
 		return err
 	}
 	if _, err := synthetic(s, t.Lengths); err != nil {
+		return err
+	}
+	if err := s.SyntheticTalks(t.Talks, t.TalkMessages, synthStart, time.Second); err != nil {
 		return err
 	}
 	url, stop := serve(s)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func cpu(ctx context.Context) ([]row, error) {
 	}
 	defer w.stop()
 
-	var input, mapped, get, engine, processor, mapping, stock []time.Duration // CPU time of a message
+	var input, talks, mapped, get, getTalks, engine, processor, mapping, stock []time.Duration // CPU time of a message
 	for range cpuRounds {
 		for _, m := range []struct {
 			prepare  func() (job, error)
@@ -55,8 +56,10 @@ func cpu(ctx context.Context) ([]row, error) {
 			costs    *[]time.Duration
 		}{
 			{w.input, cpuChats * cpuMessages, &input},
+			{w.talks, cpuChats * cpuMessages, &talks},
 			{w.mapped, cpuChats * cpuMessages, &mapped},
 			{w.get, cpuChats * cpuMessages, &get},
+			{w.getTalks, cpuChats * cpuMessages, &getTalks},
 			{w.engine(""), cpuChats * cpuMessages, &engine},
 			{w.engine(flatten), cpuChats * cpuMessages, &processor},
 			{w.engine(flattenInBloblang), cpuChats * cpuMessages, &mapping},
@@ -79,9 +82,10 @@ func cpu(ctx context.Context) ([]row, error) {
 		}
 	}
 
-	floor := make([]time.Duration, cpuRounds)
+	floor, talkFloor := make([]time.Duration, cpuRounds), make([]time.Duration, cpuRounds)
 	for i := range floor {
 		floor[i] = get[i] + engine[i]
+		talkFloor[i] = getTalks[i] + engine[i]
 		processor[i] -= engine[i]
 		mapping[i] -= engine[i]
 	}
@@ -93,6 +97,14 @@ func cpu(ctx context.Context) ([]row, error) {
 		{
 			figure: "CPU of a message: of stock components", measured: micros(input), reference: micros(stock),
 			ratio: medianRatio(input, stock), target: target{atMost: 0.1},
+		},
+		{
+			figure: "CPU of a message of a talk: of bare GET and engine", measured: micros(talks), reference: micros(talkFloor),
+			ratio: medianRatio(talks, talkFloor),
+		},
+		{
+			figure: "CPU of a message of a talk: of one of a chat", measured: micros(talks), reference: micros(input),
+			ratio: medianRatio(talks, input), target: target{atMost: 1.3},
 		},
 		{
 			figure: "CPU of a message, with kommo_message: of bare GET and engine", measured: micros(mapped), reference: micros(floor),
@@ -158,7 +170,7 @@ type workload struct {
 func startWorkload(ctx context.Context) (*workload, error) {
 	server, err := startChild(ctx, childServe, serveTask{Lengths: slices.Concat(
 		slices.Repeat([]int{cpuMessages}, cpuChats), slices.Repeat([]int{stockMessages}, stockChats),
-	)})
+	), Talks: cpuChats, TalkMessages: cpuMessages})
 	if err != nil {
 		return nil, err
 	}
@@ -190,6 +202,23 @@ func (w *workload) input() (job, error) {
 		return nil, err
 	}
 	return stream.Run, nil
+}
+
+// talks is the input of the whole account, kommo_talk_history, with as many messages.
+func (w *workload) talks() (job, error) {
+	stream, err := build(pipeline{url: w.url, crm: true, chats: w.talkIDs(), fields: "requests_per_second: 0"}.yaml(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Run, nil
+}
+
+func (*workload) talkIDs() []string {
+	ids := make([]string, cpuChats)
+	for i := range ids {
+		ids[i] = strconv.Itoa(i + 1)
+	}
+	return ids
 }
 
 // mapped is the input with what users have behind it.

@@ -26,7 +26,7 @@ import (
 )
 
 // limit bounds the whole run, so that a figure that hangs ends with an error.
-const limit = 15 * time.Minute
+const limit = 40 * time.Minute
 
 // figure measures some rows of the table.
 type figure struct {
@@ -38,11 +38,13 @@ func figures() []figure {
 	return []figure{
 		{"requests", requests},
 		{"tailing", tailing},
+		{"account", account},
 		{"limiter", limiter},
 		{"slow", slowOutputs},
 		{"readahead", readAhead},
 		{"cpu", cpu},
 		{"memory", memory},
+		{"million", million},
 	}
 }
 

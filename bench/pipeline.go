@@ -21,6 +21,7 @@ import (
 type pipeline struct {
 	url    string
 	chats  []string
+	crm    bool   // the chats are talks, read with kommo_talk_history; with none the whole account is
 	fields string // of the input, a line each
 	output string // YAML on one line; "" for drop
 
@@ -35,17 +36,31 @@ metrics: { none: {} }
 
 func (p pipeline) yaml() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, quiet+`
+	if p.crm {
+		fmt.Fprintf(&b, quiet+`
+input:
+  kommo_talk_history:
+    api_url: %s
+    access_token: %s
+`, p.url, sandbox.DemoAccessToken)
+	} else {
+		fmt.Fprintf(&b, quiet+`
 input:
   kommo_chat_history:
     base_url: %s
     scope_id: %s
     channel_secret: %s
 `, p.url, sandbox.DemoScopeID, sandbox.DemoSecret)
+	}
 	for line := range strings.Lines(p.fields) {
 		b.WriteString("    " + strings.TrimSpace(line) + "\n")
 	}
-	b.WriteString("    chats: " + strings.Join(p.chats, ",") + "\n")
+	switch {
+	case p.crm && len(p.chats) > 0:
+		b.WriteString("    talks: [ " + strings.Join(p.chats, ", ") + " ]\n")
+	case len(p.chats) > 0:
+		b.WriteString("    chats: " + strings.Join(p.chats, ",") + "\n")
+	}
 	b.WriteString(processing(p.processor))
 	output := p.output
 	if output == "" {
@@ -115,12 +130,15 @@ func runPipelineUntil(ctx context.Context, yaml string, until <-chan struct{}) e
 	return <-ended
 }
 
+// synthStart is the time of the first message of what is made up.
+var synthStart = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // synthetic makes chats of these lengths and returns their ids.
 func synthetic(s *sandbox.Server, lengths []int) ([]string, error) {
 	ids := make([]string, len(lengths))
 	for i, n := range lengths {
 		ids[i] = sandbox.SyntheticChat(i)
-		if err := s.Synthetic(ids[i], n, time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), time.Second); err != nil {
+		if err := s.Synthetic(ids[i], n, synthStart, time.Second); err != nil {
 			return nil, err
 		}
 	}
