@@ -85,7 +85,7 @@ integration: build build-sandbox ## Run the examples against real servers; integ
 	go test -tags integration -count=1 -p 1 -timeout 60m -run '$(RUN)' ./integration/...
 
 .PHONY: bench
-bench: ## Print the benchmark figures as ratios with their targets; takes some minutes
+bench: ## Print the benchmark figures as ratios with their targets; takes some twenty minutes
 	go run $(CORE) ./bench
 
 .PHONY: fmt
