@@ -24,7 +24,10 @@ func TestExamples_LintAndConfigTests(t *testing.T) {
 	} {
 		cmd := exec.Command(binary(t, "kommo-connect"), arguments...)
 		cmd.Dir = project
-		cmd.Env = env{"KOMMO_SCOPE_ID": scopeID, "KOMMO_CHANNEL_SECRET": secret, "KOMMO_CHATS": "chat-1"}.list()
+		cmd.Env = env{
+			"KOMMO_SCOPE_ID": scopeID, "KOMMO_CHANNEL_SECRET": secret, "KOMMO_CHATS": "chat-1",
+			"KOMMO_API_URL": "https://example.kommo.com", "KOMMO_ACCESS_TOKEN": accessToken,
+		}.list()
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "kommo-connect %s\n%s", arguments[0], out)
 	}
