@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -112,6 +113,7 @@ func testWholeAccount(t *testing.T, config string, e env, messages func() []acco
 	api.inTalk(t, 1003, "written while it is tailed, too")
 	api.opens(t, 2001, "another talk that is new")
 	eventually(t, "what arrives", func() bool { return arrived() == total() })
+	eventually(t, "checkpoints of all that", func() bool { return unchangedFor(t, e["KOMMO_CHECKPOINT_DIR"], 2*time.Second) })
 	run.kill()
 	api.inTalk(t, 1003, "written after the second end")
 	api.inTalk(t, 2001, "so is this")
@@ -138,6 +140,21 @@ func testWholeAccount(t *testing.T, config string, e env, messages func() []acco
 	for talk, list := range want {
 		require.Equal(t, list, got[talk], fmt.Sprintf("talk %d", talk))
 	}
+}
+
+// unchangedFor tells whether no file of a folder was written for so long.
+func unchangedFor(t *testing.T, dir string, quiet time.Duration) bool {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, entry := range entries {
+		info, err := entry.Info()
+		require.NoError(t, err)
+		if time.Since(info.ModTime()) < quiet {
+			return false
+		}
+	}
+	return true
 }
 
 // One lists the talks from the feed, three workers read them with 25 requests a second for all, one of them is killed and one
