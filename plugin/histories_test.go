@@ -429,6 +429,41 @@ func TestHistories_AnOutputThatRejectsAChatCostsThatChat(t *testing.T) {
 	})
 }
 
+// Many that are always rejected cost themselves and no other.
+func TestHistories_AnOutputThatRejectsManyChatsCostsThoseChats(t *testing.T) {
+	t.Parallel()
+	for name, conf := range map[string]fields{
+		"by default":       {},
+		"with little room": {"checkpoint_limit": 400, "page_size": 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+				t.Helper()
+				ids := h.Chats(80, 100)
+				bad, good := ids[:60], ids[60:]
+				rejected := map[string]bool{}
+				for _, chat := range bad {
+					rejected[chat] = true
+				}
+				var accepts atomic.Bool
+				s := h.Start(t, ids, fields{}.With(conf), options{Write: func(_ context.Context, batch []message) error {
+					if !accepts.Load() && rejected[batch[0].Chat] {
+						return errors.New("no")
+					}
+					return nil
+				}})
+				s.Until("the others are delivered", func() bool { return len(s.Out.Delivered()) >= 20*100 })
+				s.Delivers(good...)
+				assert.False(t, s.HasEnded())
+				accepts.Store(true)
+				s.Ended()
+				s.Delivers(ids...)
+			})
+		})
+	}
+}
+
 // What was acknowledged and saved does not come again, and what was not does.
 func TestHistories_ACrashCostsWhatWasNotAcknowledged(t *testing.T) {
 	t.Parallel()

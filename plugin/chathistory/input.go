@@ -167,7 +167,11 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 		newest = max(newest, b.Items[i].Time)
 	}
 	in.metrics.Delivered(len(messages), newest)
-	return &replay.Batch{Messages: messages, Ack: b.Ack, Rejected: in.report.OutputRejected}, nil
+	rejected := func() {
+		in.report.OutputRejected()
+		b.Rejected()
+	}
+	return &replay.Batch{Messages: messages, Ack: b.Ack, Rejected: rejected}, nil
 }
 
 // Close stops reading and writes the last checkpoints.

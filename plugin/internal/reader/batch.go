@@ -22,6 +22,8 @@ type Batch struct {
 	seen  []chat.Seen
 	now   int64
 	acked bool
+	// rejected: the output has rejected something of it.
+	rejected bool
 }
 
 // Ack says that the batch has been delivered, or is to count as such. It may be
@@ -98,6 +100,10 @@ func (r *Reader) ack(b *Batch) {
 	}
 	b.acked = true
 	b.Items = nil
+	b.c.work.accepted += b.n
+	if b.rejected {
+		r.countRejected(b.c.work, -1)
+	}
 	r.unacked -= b.n
 	r.budget.give(b.n)
 	r.moved = time.Now()

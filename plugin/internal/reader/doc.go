@@ -41,6 +41,7 @@
 //	(none)   queued   Add           it is added for the first time: in ready
 //	queued   reading  dispatch      it comes first in its queue (nextQueue), and there is a place
 //	reading  resting  read          its pass has come to its end
+//	reading  resting  read          its pass was ended (unfinished): again, when it is quiet
 //	reading  queued   read          its pass failed: asleep until the retry (failed); or the Store
 //	                                could not be read: asleep until it is asked again
 //	resting  queued   settle        one more pass is due (again): in ready; with Poll: asleep till then.
@@ -70,6 +71,12 @@
 // is far ahead of the acknowledgements, or a call failed that may succeed later (park):
 // then the pass keeps what it has read in memory. At most ParallelChats are parked, and
 // one whose call failed eleven times in a row ends with that failure.
+//
+// A pass also gives its place up when its chat has its share of the limit (share.go), but no more than
+// mostShort for each place do. Beyond that one of them ends whose chat the output has rejected
+// (Batch.Rejected): it is unfinished, what it read is forgotten, and the chat is read on from
+// its checkpoint once it is quiet. So a chat that is rejected for ever costs what is out of it: in the last
+// quarter of the limit one message, or as many as were acknowledged since its pass began.
 //
 // readAgain asks for one more pass after the one that is going on: because the chat
 // was added again, or because its end was believed and short pages mislead

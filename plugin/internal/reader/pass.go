@@ -195,44 +195,6 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 	return nil
 }
 
-// mostShort is how many passes for each place may leave it because they have their share.
-// They keep in memory what they have read.
-const mostShort = 4
-
-// awaitShare waits until a chat may have more of the limit. Caller holds mu.
-func (r *Reader) awaitShare(ctx context.Context, c *record) error {
-	free := func() bool { return r.share(c.work) > 0 }
-	if free() {
-		return nil
-	}
-	r.short++
-	defer func() { r.short-- }()
-	if r.aside >= mostShort*r.cfg.ParallelChats {
-		return r.await(ctx, free)
-	}
-	r.aside++
-	defer func() { r.aside-- }()
-	return r.giveWay(ctx, c, free)
-}
-
-// share is how much of the limit a chat may have now beside what it has. The last quarter
-// is rationed, for those whose messages an output rejects give back nothing: they must
-// not keep the others from being read. Caller holds mu.
-func (r *Reader) share(w *work) int {
-	free := r.budget.free
-	has := len(w.pending)
-	for _, b := range w.out {
-		if !b.acked {
-			has += b.n
-		}
-	}
-	least := 1
-	if r.budget.limit < 16*r.cfg.PageSize {
-		least = r.cfg.PageSize // a quarter is too little to be rationed
-	}
-	return max(free-r.budget.limit/4, max(least, (free+has)/8)-has)
-}
-
 // ahead is how much of one chat may wait to be delivered before more of it is
 // read. What was fetched while a chat's end was searched is there already, and
 // leaves as one batch. But in no case may a chat take the whole limit from the

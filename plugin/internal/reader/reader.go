@@ -55,7 +55,9 @@ type Reader struct {
 	resuming   int        // passes that gave their place up and wait to have it back
 	parked     int        // passes that wait for a call that failed
 	short      int        // passes that wait because too much is read and not acknowledged
-	aside      int        // those of them that have left their place, as their chat has its share
+	aside      []*work    // those of them that have left their place, as their chat has its share, by when they did
+	lastEnd    time.Time  // when the last of these was ended before its end
+	rejects    int        // batches that are out and were rejected
 	allAdded   bool       // no more chats will be added
 	open       int        // chats that have, or may have, something to deliver yet
 	unread     int        // chats of which no pass has come to its end

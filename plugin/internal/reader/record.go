@@ -56,6 +56,9 @@ type record struct {
 	// again: one more pass follows the one that is going on: the chat was added again, or
 	// is to be read again.
 	again bool
+	// unfinished: the last pass was ended before its end, and another follows once what is out of the
+	// chat is acknowledged.
+	unfinished bool
 	// doubted: its end is, and the next pass begins at the chat's beginning.
 	doubted bool
 	// believed: the chat was read to the end of a short page and no further.
@@ -82,8 +85,14 @@ type work struct {
 	pending []chat.Item     // read and not yet delivered
 	offered bool            // in Reader.offers
 	out     []*Batch        // delivered, the first of them not yet acknowledged
-	acked   chat.Checkpoint // as far as acknowledged without a gap
-	reread  *reread         // while that stays where it is; else nil
+	// rejected counts the batches in out that the output has rejected, accepted the messages
+	// that were acknowledged since it last did that.
+	rejected, accepted int
+	// unfinished: the pass that goes on is to end before its end.
+	unfinished bool
+
+	acked  chat.Checkpoint // as far as acknowledged without a gap
+	reread *reread         // while that stays where it is; else nil
 
 	dirty        bool // acked is newer than what is stored
 	hurried      bool // and is to be written without waiting for an interval

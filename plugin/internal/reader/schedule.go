@@ -116,7 +116,7 @@ func (r *Reader) giveWay(ctx context.Context, c *record, until func() bool) erro
 	r.occupy(c, -1)
 	r.changed.Broadcast()
 	err := r.await(ctx, until)
-	if err == nil {
+	if err == nil && !c.work.unfinished {
 		r.resuming++
 		err = r.await(ctx, func() bool { return r.places < r.cfg.ParallelChats })
 		r.resuming--
@@ -140,7 +140,12 @@ func (r *Reader) read(c *record) {
 		return // it neither ended nor failed
 	}
 	c.phase = resting
+	c.unfinished = errors.Is(err, errUnfinished)
+	c.work.unfinished = false
 	switch {
+	case c.unfinished:
+		c.again = true
+		r.setFailures(c, 0)
 	case err == nil:
 		r.setFailures(c, 0)
 		c.notOurs = false

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -594,6 +595,75 @@ func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 		s := g.r.Stats()
 		assert.LessOrEqual(t, s.Held+s.Unacked, g.cfg.CheckpointLimit)
 		assert.Positive(t, s.Short, "the others wait for their share")
+		g.close()
+	})
+}
+
+// Hundreds of chats whose messages the output rejects leave the others their room, and all of
+// them come once it takes them.
+func TestReader_ManyRejectedChatsStopNoOther(t *testing.T) {
+	const rejected, healthy = 200, 20
+	synctest.Test(t, func(t *testing.T) {
+		m := chattest.NewModel()
+		var chats []string
+		for i := range rejected {
+			chats = append(chats, fmt.Sprintf("rejected-%d", i))
+		}
+		for i := range healthy {
+			chats = append(chats, fmt.Sprintf("healthy-%d", i))
+		}
+		for _, c := range chats {
+			m.Fill(c, 400, 700)
+		}
+		g := newRig(t, m, func(c *Config) {
+			named(c)
+			c.PageSize, c.MaxBufferedPages, c.CheckpointLimit = 50, 100, 4096
+		}).start()
+		got, told := map[string][]string{}, 0
+		for _, c := range chats {
+			g.r.Add(c, func(err error) {
+				assert.NoError(t, err)
+				assert.Len(t, got[c], 400, "told when all has come")
+				told++
+			})
+		}
+		var out []*Batch
+		take := func(d time.Duration) bool {
+			ctx, cancel := context.WithTimeout(context.Background(), d)
+			defer cancel()
+			b, err := g.r.Next(ctx)
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				return false
+			}
+			got[b.Chat] = append(got[b.Chat], chattest.IDsOf(b.Items)...)
+			if strings.HasPrefix(b.Chat, "healthy") {
+				b.Ack()
+			} else {
+				out = append(out, b)
+				b.Rejected()
+			}
+			s := g.r.Stats()
+			require.LessOrEqual(t, s.Held+s.Unacked, g.cfg.CheckpointLimit)
+			return true
+		}
+		for take(time.Hour) {
+		}
+		for _, c := range chats[rejected:] {
+			assert.True(t, slices.Equal(m.IDs(c), got[c]), c)
+		}
+		for len(out) > 0 {
+			b := out[0]
+			out = out[1:]
+			b.Ack()
+			for take(2 * time.Second) {
+			}
+		}
+		synctest.Wait()
+		assert.Equal(t, rejected+healthy, told)
+		for _, c := range chats {
+			assert.True(t, slices.Equal(m.IDs(c), got[c]), c)
+		}
 		g.close()
 	})
 }

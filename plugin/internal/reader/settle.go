@@ -11,13 +11,13 @@ func (r *Reader) settle(c *record) {
 		r.endReread(c)
 	}
 	done := quiet && w.stored()
-	if done && c.phase != reading && !c.failing() && c.loadFailures == 0 && c.rereadFrom == nil {
+	if done && c.phase != reading && !c.failing() && c.loadFailures == 0 && c.rereadFrom == nil && !c.unfinished {
 		r.tellAll(c)
 	}
 	forever := r.cfg.Poll > 0 && !r.cfg.OncePerAdd
 	if c.phase == resting && (quiet || !r.cfg.PreserveOrder) {
 		switch {
-		case c.again && (quiet || !c.doubted && c.rereadFrom == nil):
+		case c.again && (quiet || !c.doubted && c.rereadFrom == nil && !c.unfinished):
 			c.again = false
 			r.queue(c)
 		case forever:
