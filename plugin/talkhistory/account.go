@@ -221,6 +221,8 @@ type reading struct {
 	late  []announcement // announced, and not known to have come out
 	since time.Time      // that something is late
 	tries int
+
+	searched bool // the reading that has ended looked through all of the talk, as the last one
 }
 
 // ended is called when the talk was read to its end, delivered and saved, or everything
@@ -235,10 +237,12 @@ func (r *reading) ended(err error) {
 			r.since = time.Now()
 		}
 		patience := r.patience()
-		if left := patience - time.Since(r.since); left > 0 {
+		// A reading may take longer than that. Nothing is given up that was not searched.
+		if left := max(0, patience-time.Since(r.since)); left > 0 || !r.searched {
 			wait := min(time.Second<<min(r.tries, 5), left)
 			r.tries++
-			if r.tries == searchAt && patience == lateFor || wait == left {
+			r.searched = wait == left
+			if r.tries == searchAt && patience == lateFor || r.searched {
 				in.named.search(r.talk)
 			}
 			time.AfterFunc(wait, func() { in.reader.Add(r.talk, r.ended) })

@@ -3,10 +3,13 @@
 package talkhistory
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 )
 
 // lateFor is how long a list may lag behind the feed: what was announced and does not
@@ -26,6 +29,7 @@ type named struct {
 	mu          sync.Mutex
 	talks       map[string]*namedTalk
 	past, older map[string]facts
+	came        component.Recent // which messages came out: some of them before they are announced
 }
 
 // mostFacts is of how many talks facts are kept at most.
@@ -59,7 +63,7 @@ func (n *named) hold(talk string, known facts, announced []announcement, since t
 	t.holders++
 	t.facts = known.orElse(t.facts)
 	for _, a := range announced {
-		if time.Unix(a.at, 0).Before(since) {
+		if time.Unix(a.at, 0).Before(since) || n.came.Has(talk+"/"+a.message) {
 			continue
 		}
 		if t.awaited == nil {
@@ -158,12 +162,35 @@ func (n *named) met(talk string, items []chat.Item) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := n.talks[talk]
-	if t == nil || len(t.awaited) == 0 {
-		return
-	}
 	for i := range items {
-		delete(t.awaited, items[i].ID)
+		n.came.Add(talk + "/" + items[i].ID)
+		if t != nil {
+			delete(t.awaited, items[i].ID)
+		}
 	}
+}
+
+// keepFrom returns from when on the ids of what comes out of a talk are kept, in Unix
+// milliseconds, so that its checkpoint does not cover what is awaited, or may still be
+// announced: a crash would make it look delivered.
+func (n *named) keepFrom(talk string, newest int64) int64 {
+	return min(n.awaitedFrom(talk), newest-feed.Lag.Milliseconds())
+}
+
+// awaitedFrom returns when the first of what is awaited of a talk was announced, in Unix
+// milliseconds.
+func (n *named) awaitedFrom(talk string) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	from := int64(math.MaxInt64)
+	if t := n.talks[talk]; t != nil {
+		for _, w := range t.awaited {
+			if w.at > 0 {
+				from = min(from, w.at*1000)
+			}
+		}
+	}
+	return from
 }
 
 // search has the next pass over a talk look through all of it for what is awaited.

@@ -21,8 +21,13 @@
 //	                   since lists lag behind the feed, and twice all of the talk is
 //	                   looked through, since its time may be an old one (recovery.go)
 //	late      missing  two minutes have passed, or seven seconds if it was announced an
-//	                   hour ago or earlier: it is counted and reported, once
+//	                   hour ago or earlier, and all of the talk was looked through after
+//	                   that: it is counted and reported, once
 //
 // The feed's own position moves over a talk when nothing of what it announced is
-// awaited or late any more, so that a crash in between loses no alarm.
+// awaited or late any more. Nor does a talk's checkpoint cover anything that is: it keeps the ids
+// of what has come out since the first of these was announced, and of the last two and a half
+// minutes, since events are late too (named.keepFrom). So a crash in between loses neither a
+// message nor an alarm. What came out is remembered for a while, since some of it is announced
+// only then; but a message with an old time that is announced after a crash comes once more.
 package talkhistory

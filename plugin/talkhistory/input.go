@@ -109,6 +109,9 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	readerConf.Latest = conf.StartLatest && in.account == nil // an account has a start of its own
 	readerConf.RetryNotOurs = conf.Backoff.MaxInterval        // no talk is that
 	readerConf.Transient = transient
+	if in.account != nil {
+		readerConf.KeepFrom = in.named.keepFrom
+	}
 	if in.reader, err = reader.NewReader(readerConf); err != nil {
 		return nil, err
 	}
@@ -145,13 +148,14 @@ func (in *input) newPass(pass chat.NewPass) chat.NewPass {
 	}
 	return func(s chat.Start) chat.Pass {
 		in.named.begins(s.Chat, s.Known, &s.From)
+		// What is late is looked for from its announcement on.
+		if from := in.named.awaitedFrom(s.Chat); s.Known && from < s.From.Time {
+			s.Lookback = max(s.Lookback, time.Duration(s.From.Time-from)*time.Millisecond)
+		}
 		emit := s.Emit
 		s.Emit = func(ctx context.Context, items []chat.Item, now int64) error {
-			err := emit(ctx, items, now)
-			if err == nil {
-				in.named.met(s.Chat, items)
-			}
-			return err
+			in.named.met(s.Chat, items) // first, for what is awaited is kept room for
+			return emit(ctx, items, now)
 		}
 		begin := func(s chat.Start) chat.Pass {
 			return &recovery{Pass: pass(s), start: s, source: in.source, named: in.named, since: since}

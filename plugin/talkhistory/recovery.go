@@ -27,6 +27,7 @@ func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
 	if err != nil {
 		return result, err
 	}
+	r.named.begins(r.start.Chat, r.start.Known, &r.start.From) // some may have been announced since
 	wanted := r.named.wanted(r.start.Chat)
 	if len(wanted) == 0 {
 		return result, nil
@@ -41,28 +42,20 @@ func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
 	return result, r.start.Emit(ctx, found, now)
 }
 
-// search goes through the whole talk until it has met all that is wanted. Pages that
-// shift meanwhile can hide something from it: then it is looked for again. The server may
+// search goes through the whole talk until it has met all that is wanted: up, and where
+// that has not met all, down again. What moves up a page while it goes up is hidden from it,
+// since something before it was deleted; what moves down is while it goes down. The server may
 // have a lower limit than what is asked for, so only a page that shows nothing, or what
 // the one before it did, ends the talk.
 func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []chat.Item, now int64, err error) {
 	limit, before := r.start.PageSize, ""
-	for page := 1; len(wanted) > 0; page++ {
+	look := func(page int) (items []chat.Item, err error) {
 		var got chat.TalkPage
-		err := r.start.Call(ctx, func(ctx context.Context) (err error) {
+		err = r.start.Call(ctx, func(ctx context.Context) (err error) {
 			got, err = r.source.Messages(ctx, r.start.Chat, chat.TalkQuery{Page: page, Limit: limit})
 			return err
 		})
-		if err != nil {
-			return nil, 0, err
-		}
-		if len(got.Items) == 0 || before != "" && got.Items[0].ID == before {
-			break
-		}
-		if before = got.Items[0].ID; page == 1 {
-			limit = min(limit, len(got.Items))
-		}
-		now = got.Now
+		now = max(now, got.Now)
 		for _, it := range got.Items {
 			if !wanted[it.ID] {
 				continue
@@ -73,6 +66,25 @@ func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []
 				continue
 			}
 			found = append(found, it)
+		}
+		return got.Items, err
+	}
+	page := 1
+	for ; len(wanted) > 0; page++ {
+		items, err := look(page)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(items) == 0 || before != "" && items[0].ID == before {
+			break
+		}
+		if before = items[0].ID; page == 1 {
+			limit = min(limit, len(items))
+		}
+	}
+	for page -= 2; len(wanted) > 0 && page > 0; page-- {
+		if _, err := look(page); err != nil {
+			return nil, 0, err
 		}
 	}
 	return found, now, nil

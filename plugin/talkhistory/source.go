@@ -59,7 +59,7 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 	s.mu.Unlock()
 	s.refusals.answered(messageCalls, talk)
 
-	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), None: none, More: page.Next.Is, Now: serverTime(page.Date)}
+	out := chat.TalkPage{Items: make([]chat.Item, len(page.Messages)), None: none, More: page.Next.Is, Now: serverTime(page.Date), Date: page.Date.UnixMilli()}
 	for i := range page.Messages {
 		m := &page.Messages[i]
 		sent, implausible := sentAt(m)

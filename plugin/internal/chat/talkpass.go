@@ -58,6 +58,7 @@ type talkPass struct {
 
 	limit int    // how many entries to ask for: the page size, or what the server gives at most
 	now   int64  // the server's clock when the last walk began, in ms
+	date  int64  // the latest that it told itself, or now; in ms
 	clock int64  // the same, when what may still get late messages was first delivered; 0: not yet
 	again int64  // second; from here on what was delivered may be read again in this pass; 0: nothing is
 	watch *watch // nil: what was delivered is not looked at again
@@ -278,6 +279,7 @@ func (p *talkPass) ask(ctx context.Context, w period, at spot) (page []Item, mor
 	if p.now == 0 {
 		p.now = got.Now
 	}
+	p.date = max(p.date, got.Date, got.Now)
 	p.found.Entries += len(got.Items)
 	p.none = p.none || got.None
 	p.server.Held(len(got.Items))

@@ -42,6 +42,9 @@ type TalkPage struct {
 	More bool
 	// Now is the server's clock, as in [Page].
 	Now int64
+	// Date is what the server says of its clock, in Unix milliseconds, which may be ahead of
+	// Now. 0: nothing.
+	Date int64
 }
 
 // ErrTooManyKept is returned where a talk has more that is new than a pass may hold, and

@@ -53,7 +53,7 @@ func (p *talkPass) read(ctx context.Context, w period) (l *talkList, whole bool,
 	newest := int64(0)
 	for i := range l.items {
 		// What claims to be of the future says nothing of when it came.
-		if t := second(l.items[i].Time); t <= second(p.now) {
+		if t := second(l.items[i].Time); t <= second(p.date) {
 			newest = max(newest, t)
 		}
 	}

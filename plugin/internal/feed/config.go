@@ -68,6 +68,9 @@ type Hooks struct {
 
 const defaultGather = 20_000
 
+// Lag is how late an event may show up and still be named.
+const Lag = lag * time.Second
+
 func call(hook func()) {
 	if hook != nil {
 		hook()

@@ -111,7 +111,7 @@ func (r *Reader) ack(b *Batch) {
 	c, w := b.c, b.c.work
 	done, acked := 0, w.reached()
 	for done < len(w.out) && w.out[done].acked {
-		acked.Advance(w.out[done].seen, r.cfg.Lookback, w.out[done].now)
+		r.advance(c, acked, w.out[done].seen, w.out[done].now)
 		// Who keeps the batch must not keep the pages that its ids are of.
 		w.out[done].seen = nil
 		w.out[done] = nil

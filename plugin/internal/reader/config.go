@@ -61,6 +61,10 @@ type Config struct {
 	// there, by this machine's clock: with Poll that, if it is shorter; with OncePerAdd also a
 	// chat that nobody adds again. 0: no pass looks for changes.
 	Changes time.Duration
+	// KeepFrom says from which time on the ids of what was delivered of a chat are kept,
+	// where that is more than Lookback: Unix milliseconds, of a chat whose newest delivered
+	// message has a time. nil: nothing more is. It is called with a lock held.
+	KeepFrom func(chat string, newest int64) int64
 
 	// CheckpointInterval is the least time between two writes of one chat's
 	// checkpoint, but for the last one of a chat that is read once and of Close. 0 or

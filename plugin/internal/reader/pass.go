@@ -183,7 +183,7 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 		}
 		w.pending = append(w.pending, items[:n]...)
 		w.now = max(w.now, now)
-		w.read.Advance(chat.SeenOf(items[:n]), r.cfg.Lookback, w.now)
+		r.advance(c, &w.read, chat.SeenOf(items[:n]), w.now)
 		w.known = true
 		if w.reread != nil {
 			w.reread.back = chat.Checkpoint{}
@@ -193,6 +193,21 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 		r.changed.Broadcast()
 	}
 	return nil
+}
+
+// advance moves a checkpoint of a chat over what was delivered next. Caller holds mu.
+func (r *Reader) advance(c *record, to *chat.Checkpoint, delivered []chat.Seen, now int64) {
+	lookback := r.cfg.Lookback
+	if r.cfg.KeepFrom != nil {
+		newest := to.Time
+		for _, d := range delivered {
+			if d.Time <= now {
+				newest = max(newest, d.Time)
+			}
+		}
+		lookback = max(lookback, time.Duration(newest-r.cfg.KeepFrom(c.id, newest))*time.Millisecond)
+	}
+	to.Advance(delivered, lookback, now)
 }
 
 // ahead is how much of one chat may wait to be delivered before more of it is
