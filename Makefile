@@ -70,11 +70,12 @@ endif
 DEEP ?= 100000
 
 .PHONY: test-deep
-test-deep: ## Check each property and the simulator DEEP times: hours
-	go test $(CORE) -count=1 -timeout 0 -run 'TestPass|TestReader|TestCheck' ./plugin/internal/chat ./plugin/internal/reader -rapid.checks=$(DEEP) -rapid.nofailfile
+test-deep: ## Check each property and both simulators DEEP times: hours
+	go test $(CORE) -count=1 -timeout 0 -run 'TestPass|TestTalk|TestReader|TestCheck' ./plugin/internal/chat ./plugin/internal/reader -rapid.checks=$(DEEP) -rapid.nofailfile
 	go test $(CORE) -count=1 -timeout 0 ./plugin/message -rapid.checks=$(DEEP) -rapid.nofailfile
 	go test $(CORE) -count=1 -timeout 0 ./plugin/internal/replay -rapid.checks=$(DEEP) -rapid.nofailfile
 	KOMMO_SIM_RUNS=$(DEEP) go test $(CORE) -count=1 -timeout 0 -v -run 'TestSimulator$$' ./plugin/chathistory
+	KOMMO_SIM_RUNS=$(DEEP) go test $(CORE) -count=1 -timeout 0 -v -run 'TestSimulator$$' ./plugin/talkhistory
 
 .PHONY: test-families
 test-families: build ## Test the full binary: every component, every shipped config
