@@ -12,12 +12,22 @@ import (
 type config struct {
 	// personal is whether what names or reaches a person is kept.
 	personal bool
+	// tombstones is whether a deletion has no content.
+	tombstones bool
 }
 
 // parseConfig takes true and false alone, also as text, as of a variable in quotes.
 // A boolean field would take an empty value for false, as of a variable that is set
 // to nothing, and its lint would not be asked about a maybe.
 func parseConfig(parsed *service.ParsedConfig) (config, error) {
+	c, err := parsePersonalData(parsed)
+	if err == nil {
+		c.tombstones, err = parsed.FieldBool(fieldTombstones)
+	}
+	return c, err
+}
+
+func parsePersonalData(parsed *service.ParsedConfig) (config, error) {
 	v, err := parsed.FieldAny(fieldPersonalData)
 	if err != nil {
 		return config{}, err

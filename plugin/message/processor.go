@@ -46,6 +46,9 @@ func (p *processor) Process(_ context.Context, m *service.Message) (service.Mess
 	if err != nil {
 		return nil, err
 	}
+	if op, _ := m.MetaGet(metaOperation); p.conf.tombstones && op == "delete" {
+		flat = nil // and not empty: outputs tell the two apart
+	}
 	m.SetBytes(flat)
 	if !p.conf.personal {
 		deletePersonal(m)

@@ -103,6 +103,21 @@ func TestProcessor_ADeletion(t *testing.T) {
 	}
 }
 
+// As a tombstone it has no content, which is less than an empty one.
+func TestProcessor_Tombstones(t *testing.T) {
+	t.Parallel()
+	p := processor(t, "tombstones: true")
+	for op, want := range map[string]bool{"delete": true, "update": false, "create": false} {
+		m, err := process(t, p, newMessage(`{"message":{"id":"m"}}`, metadata{"kommo_chat_id": "chat", "kommo_message_id": "m", "kommo_operation": op}))
+		require.NoError(t, err)
+		body, err := m.AsBytes()
+		require.NoError(t, err)
+		assert.Equal(t, want, body == nil, op)
+		id, _ := m.MetaGet("kommo_message_id")
+		assert.Equal(t, "m", id)
+	}
+}
+
 func TestProcessor_WhatIsNoItemFails(t *testing.T) {
 	t.Parallel()
 	p := processor(t, "")

@@ -8,7 +8,10 @@ import "github.com/redpanda-data/benthos/v4/public/service"
 const name = "kommo_message"
 
 // The fields of the processor. They are a public contract.
-const fieldPersonalData = "personal_data"
+const (
+	fieldPersonalData = "personal_data"
+	fieldTombstones   = "tombstones"
+)
 
 func spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
@@ -35,6 +38,10 @@ The rest of the metadata stays, but for what `+"`personal_data: false`"+` takes 
 			Description("`true` or `false`: whether to keep what names or reaches a person. `false` leaves out names, phone numbers, e-mail addresses, avatars, the ids of people on the integration's side, contact cards and `extra`, whose content nobody knows; and from the metadata all keys that begin with `kommo_sender_` or `kommo_receiver_` but for `…_id`, `…_type` and `…_user_id`, since outputs may write metadata as headers. Ids of the APIs, the text and the media's URL and file name stay, and what people wrote can still name them.").
 			Default(true).
 			LintRule(lintPersonalData)).
+		Field(service.NewBoolField(fieldTombstones).
+			Description("Whether a message with the metadata `kommo_operation: delete` loses its content and keeps its metadata. Kafka outputs write that as a tombstone, a record without a value, which a compacted topic takes for the end of its key. Else it is a document with the ids and `operation: delete`.").
+			Default(false).
+			Advanced()).
 		Example(
 			"Flat messages, and one field of one's own",
 			"A `mapping` behind the processor adds what is missing.",

@@ -85,6 +85,7 @@ type announcement struct {
 func (f facts) orElse(o facts) facts {
 	for _, p := range []struct{ to, from *string }{
 		{&f.origin, &o.origin}, {&f.contactID, &o.contactID}, {&f.entityID, &o.entityID}, {&f.entityType, &o.entityType},
+		{&f.chatID, &o.chatID},
 	} {
 		if *p.to == "" {
 			*p.to = *p.from
@@ -102,6 +103,18 @@ func (n *named) release(talk string) {
 			delete(n.talks, talk)
 			n.keep(talk, t.facts)
 		}
+	}
+}
+
+// learn notes which chat a talk's messages are of.
+func (n *named) learn(talk, chatID string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t := n.talks[talk]; t != nil {
+		t.facts.chatID = chatID
+	} else if f := n.kept(talk); f.chatID != chatID {
+		f.chatID = chatID
+		n.keep(talk, f)
 	}
 }
 

@@ -3,6 +3,7 @@
 package talkhistory_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -59,7 +60,7 @@ func TestChanges_OfTalksWithoutNews(t *testing.T) {
 		assert.Len(t, operations(s.Out.Delivered(), "create"), 22)
 
 		asked := k.Ledger().Talks[3].Requests
-		require.True(t, k.ReplaceTalkMessage(2, edited, sandbox.TalkText(edited, at, "private words, corrected")))
+		require.True(t, k.ReplaceTalkMessage(2, edited, inChat(sandbox.TalkText(edited, at, "private words, corrected"))))
 		require.True(t, k.DeleteTalkMessage(2, deleted))
 		delivered := s.Out.Delivered()[:0:0]
 		for range 2 {
@@ -81,9 +82,17 @@ func TestChanges_OfTalksWithoutNews(t *testing.T) {
 		assert.Equal(t, "{}", remove.Body)
 		assert.Equal(t, "waba", remove.Meta["kommo_origin"])
 		assert.Equal(t, "2", remove.Chat)
-		assert.Equal(t, asked, k.Ledger().Talks[3].Requests, "it has nothing within the lookback")
+		assert.Equal(t, "chat-2", remove.Meta["kommo_chat_id"], "that of the others")
+		if !polls { // which is stopped before all is acknowledged
+			assert.Equal(t, asked, k.Ledger().Talks[3].Requests, "it has nothing within the lookback")
+		}
 		assert.Empty(t, s.Logs.Complaints())
 	}
+}
+
+// inChat has a message say which chat it is of.
+func inChat(raw json.RawMessage) json.RawMessage {
+	return append([]byte(`{"chat_id":"chat-2",`), raw[1:]...)
 }
 
 // While a process runs, what changes in a talk has what the feed told of it.

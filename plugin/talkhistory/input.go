@@ -94,7 +94,7 @@ func newInput(parsed *service.ParsedConfig, mgr *service.Resources) (*input, err
 	}
 	in.health = component.NewHealth(callConf.Limiter, conf.Backoff, in.chats, conf.ParallelChats, in.report.healthChanged)
 	in.source = newSource(in.client, in.probe, in.health, newRefusals(in.health, in.report.alsoRefused))
-	in.source.hashed = conf.Changes
+	in.source.hashed, in.source.named = conf.Changes, in.named
 
 	in.checkpoints = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), chat.CheckCheckpoint)
 	in.feedStore = component.NewCacheStore(mgr, conf.CheckpointCache, conf.CheckpointCacheKey, in.client.Host(), feed.CheckCheckpoint)

@@ -42,7 +42,10 @@ var (
 var incoming, outgoing any = "incoming", "outgoing"
 
 // facts are what is known of a talk from where it was named. Any can be "".
-type facts struct{ origin, contactID, entityID, entityType string }
+type facts struct {
+	origin, contactID, entityID, entityType string
+	chatID                                  string // of its messages, for what tells of deletions
+}
 
 // mint makes pipeline messages of the items of one batch: the body verbatim, and
 // metadata for every value that the API gave.
@@ -94,6 +97,7 @@ func (t *mint) message(m *crm.Message) *service.Message {
 func (t *mint) deleted(id string) *service.Message {
 	out := service.NewMessage([]byte("{}"))
 	t.setTalk(out)
+	component.SetText(out, component.MetaChatID, t.facts.chatID)
 	component.SetText(out, metaMessageID, id)
 	return out
 }

@@ -20,7 +20,8 @@ type source struct {
 	once     *crm.Client // makes one attempt a call
 	health   *component.Health
 	refusals *refusals
-	hashed   bool // the items have a hash, so that changes show
+	hashed   bool   // the items have a hash, so that changes show,
+	named    *named // and what a deletion is told with is kept
 
 	mu       sync.Mutex
 	rejected map[string]struct{} // talks in a row that were answered with another 4xx
@@ -67,6 +68,9 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 		if s.hashed {
 			out.Items[i].Hash = chat.HashOf(m.Raw)
 		}
+	}
+	if n := len(page.Messages); s.hashed && n > 0 && page.Messages[n-1].ChatID != "" {
+		s.named.learn(talk, page.Messages[n-1].ChatID)
 	}
 	return out, nil
 }
