@@ -140,13 +140,19 @@ func (w *simWorld) forgetUnsaved() {
 func (w *simWorld) unlike() *simMsg {
 	// What the store forgets, the next process does not know; and what a server does not
 	// show at all is not there for anybody.
-	const doubtful = "rot,torn,forgets,expires,older,hidden,hiddenpages,capped"
+	const (
+		doubtful = "rot,torn,forgets,expires,older,hidden,hiddenpages,capped"
+		errant   = "skew,ahead,future,epoch,imports,msecseconds,notime,clockoff"
+	)
 	if w.cfg.lookback != simWide || !w.cfg.order || w.queue != nil || !w.cfg.cache || w.on&simSetOf(doubtful) != 0 {
 		return nil
 	}
 	for _, c := range w.chats {
 		if c.lasting() || c.deceived || len(c.all) > 900 {
 			continue
+		}
+		if w.on&simSetOf(errant) != 0 && len(c.all) > w.cfg.pageSize*w.cfg.maxBufferedPages {
+			continue // a time that errs hides what is more than may be held
 		}
 		for _, m := range c.all {
 			switch {

@@ -309,6 +309,10 @@ func (p *pass) emitKept(ctx context.Context, t *trail, k *kept, met int) error {
 			p.odd++
 			continue
 		}
+		if k.news > 0 && i >= k.news {
+			out = p.look(out, it)
+			continue
+		}
 		out = p.take(out, it, k.index[it.ID] != i || t.has(it))
 	}
 	p.emitted += len(out)

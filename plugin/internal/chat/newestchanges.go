@@ -24,6 +24,29 @@ func (p *pass) take(out []Item, it *Item, passed bool) []Item {
 	return out
 }
 
+// watched says of a walk that has reached what it looks for that it has also gone over all
+// that may have changed, or as far as may be held.
+func (p *pass) watched(k *kept) bool {
+	if p.watch == nil {
+		return true
+	}
+	if k.news == 0 {
+		k.news = len(k.items)
+	}
+	return len(k.items) > p.maxKept || p.watch.over(p, k)
+}
+
+// look takes an item that was read for what may have changed in it: nothing there is new.
+func (p *pass) look(out []Item, it *Item) []Item {
+	if p.watch.meet(it) {
+		changed := *it
+		changed.Op = Update
+		out = append(out, changed)
+	}
+	p.watch.pass(it, !p.past(it))
+	return out
+}
+
 // emitDeleted emits what has vanished, now that the pass has gone through the chat from
 // a place up to the newest message. k is what it read first.
 func (p *pass) emitDeleted(ctx context.Context, k *kept) error {

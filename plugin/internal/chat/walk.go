@@ -19,6 +19,9 @@ type kept struct {
 	met   bool // an item that was delivered is
 	again bool // one is that was delivered before the checkpoint was set back
 	olds  int  // how many messages in a row, at the end, are past
+	// news is how many of them the walk was for; 0: all. What follows was read for what may
+	// have changed in it.
+	news int
 }
 
 func (k *kept) add(p *pass, items []Item) {
@@ -218,7 +221,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				p.continued(len(fresh))
 			}
 		}
-		if p.reached(k) {
+		if p.reached(k) && (slide || p.watched(k)) {
 			return k, true, nil
 		}
 		if len(fresh) == 0 && sameIDs(page, before) {
@@ -316,6 +319,8 @@ const oldRun = 50
 // the top has to come to where it was.
 func (p *pass) reached(k *kept) bool {
 	switch {
+	case k.news > 0:
+		return true
 	case p.latest && !p.known:
 		return p.enoughAtEnd(k.items)
 	case len(p.back) > 0 && !k.again && !p.again:
@@ -323,8 +328,7 @@ func (p *pass) reached(k *kept) bool {
 	case len(p.seen) == 0:
 		return k.olds >= oldRun
 	default:
-		over := p.watch.over(p, k)
-		return over && k.met && p.enoughAtEnd(k.items)
+		return k.met && p.enoughAtEnd(k.items)
 	}
 }
 
