@@ -1,6 +1,7 @@
 -- psql "$POSTGRES_DSN" -f examples/warehouse/schema.sql
 CREATE TABLE IF NOT EXISTS kommo_messages (
     message         jsonb NOT NULL,
+    deleted         boolean NOT NULL DEFAULT false, -- with changes: true
     operation       text GENERATED ALWAYS AS (message ->> 'operation') STORED,
     scope_id        text GENERATED ALWAYS AS (message ->> 'scope_id') STORED,
     -- '' where the CRM's messages do not say it. A key has no place for NULL.
@@ -25,5 +26,6 @@ CREATE TABLE IF NOT EXISTS kommo_messages (
     delivery_status text GENERATED ALWAYS AS (message ->> 'delivery_status') STORED,
     PRIMARY KEY (chat_id, message_id)
 );
+ALTER TABLE kommo_messages ADD COLUMN IF NOT EXISTS deleted boolean NOT NULL DEFAULT false; -- a table from before
 CREATE INDEX IF NOT EXISTS kommo_messages_sent_at ON kommo_messages (sent_at);
 CREATE INDEX IF NOT EXISTS kommo_messages_customer_id ON kommo_messages (customer_id, sent_at);
