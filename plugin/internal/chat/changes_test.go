@@ -464,3 +464,26 @@ type unknownTalk struct{}
 func (unknownTalk) Messages(context.Context, string, chat.TalkQuery) (chat.TalkPage, error) {
 	return chat.TalkPage{None: true, Now: 1_700_000_000_000}, nil
 }
+
+// A filter that means another time than the messages show hides some that are there.
+func TestTalk_ChangesBehindAFilterOfAnotherClock(t *testing.T) {
+	for _, order := range []string{"newest", "oldest", "none"} {
+		m := chattest.NewTalk()
+		m.Order = order
+		m.Arrive(200, gap(10_000))
+		(&chattest.Edits{}).Version(m.Items)
+		l := newLedger(chattest.NewConsumer(t, func(id string) bool { return !slices.Contains(m.IDs(), id) }))
+		for i := range 6 {
+			switch i {
+			case 1:
+				m.FromOff, m.ToOff = 600, 600
+			case 2:
+				m.Remove(190, 1)
+			}
+			_, found, err := talk(chattest.Trusting(), m, 250, 100, func(s *chat.Start) { l.follow(s, 20*time.Minute, -1, 0) })
+			require.NoError(t, err)
+			l.end(t, found, err)
+		}
+		require.Equal(t, 1, l.Deletes, "%s first", order)
+	}
+}
