@@ -98,7 +98,6 @@ FROM (
         row_number() OVER (PARTITION BY responder, chat_id, conversation ORDER BY turn) = 1 AS first_reply
     FROM kommo_conversation_messages,
         LATERAL (VALUES ('person', persons), ('bot', answers)) AS waits (responder, turn)
-    WHERE NOT (responder = 'person' AND author = 'bot')
     GROUP BY chat_id, conversation, responder, turn
     HAVING bool_or(author = 'customer') AND bool_or(author = responder)
 ) AS replies;
