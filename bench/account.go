@@ -58,7 +58,7 @@ func requestsOfTalk(ctx context.Context, n int) (int, error) {
 	tally, output := newTally(0)
 	defer tally.close()
 	conf := pipeline{url: url, crm: true, chats: append(talks, "1"), fields: "requests_per_second: 0\nparallel_chats: 1", output: output}
-	if err := runPipeline(ctx, conf.yaml(), nil); err != nil {
+	if err := runPipeline(ctx, conf.yaml()); err != nil {
 		return 0, err
 	}
 	if got := tally.messages(); got != n+ofEach*endsLookedBehind {

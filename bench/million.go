@@ -32,7 +32,8 @@ func million(ctx context.Context) ([]row, error) {
 		if err != nil {
 			return nil, err
 		}
-		return s, s.SyntheticTalks(n, 1, synthStart, time.Second)
+		err = s.SyntheticTalks(n, 1, synthStart, time.Second)
+		return s, err
 	}
 	channel := func(n int) (http.Handler, error) {
 		s, err := sandbox.New(sandbox.Config{})

@@ -98,8 +98,8 @@ func build(yaml string, env map[string]string) (*service.Stream, error) {
 }
 
 // runPipeline runs a configuration until its input ends.
-func runPipeline(ctx context.Context, yaml string, env map[string]string) error {
-	stream, err := build(yaml, env)
+func runPipeline(ctx context.Context, yaml string) error {
+	stream, err := build(yaml, nil)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func readAhead(ctx context.Context) ([]row, error) {
 		tally, output := newTally(0)
 		defer tally.close()
 		fields := fmt.Sprintf("requests_per_second: %d\nburst: %d\nmax_buffered_pages: %d\nread_ahead: %d", perSecond, perSecond/20, buffered, ahead)
-		if err := runPipeline(ctx, pipeline{url: url, chats: chats, fields: fields, output: output}.yaml(), nil); err != nil {
+		if err := runPipeline(ctx, pipeline{url: url, chats: chats, fields: fields, output: output}.yaml()); err != nil {
 			return 0, 0, err
 		}
 		if got := tally.messages(); got != length {

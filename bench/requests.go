@@ -36,7 +36,7 @@ func requests(ctx context.Context) ([]row, error) {
 	}
 	tally, output := newTally(0)
 	defer tally.close()
-	if err := runPipeline(ctx, pipeline{url: url, chats: chats, fields: "requests_per_second: 0\nparallel_chats: 1", output: output}.yaml(), nil); err != nil {
+	if err := runPipeline(ctx, pipeline{url: url, chats: chats, fields: "requests_per_second: 0\nparallel_chats: 1", output: output}.yaml()); err != nil {
 		return nil, err
 	}
 	if got := tally.messages(); got != total {

@@ -59,7 +59,7 @@ func slowOutput(ctx context.Context, chats, length, perSecond int) (float64, err
 	tally, output := newTally(time.Second)
 	defer tally.close()
 	conf := pipeline{url: url, chats: ids, fields: fmt.Sprintf("requests_per_second: %d", perSecond), output: output}
-	if err := runPipeline(ctx, conf.yaml(), nil); err != nil {
+	if err := runPipeline(ctx, conf.yaml()); err != nil {
 		return 0, err
 	}
 	if got := tally.messages(); got != chats*length {

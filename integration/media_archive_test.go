@@ -72,7 +72,7 @@ func (h *mediaHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/endless/"):
 		// It heeds no range, and says no length.
 		w.Header().Set("Content-Type", "video/mp4")
-		w.(http.Flusher).Flush()
+		_ = http.NewResponseController(w).Flush()
 		for r.Method == http.MethodGet && r.Context().Err() == nil {
 			n, err := w.Write(make([]byte, 1<<16))
 			h.mu.Lock()

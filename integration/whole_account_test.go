@@ -7,7 +7,6 @@ package integration
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -136,9 +135,9 @@ func testWholeAccount(t *testing.T, config string, e env, messages func() []acco
 			}
 		}
 	}
-	require.Equal(t, len(want), len(got), "talks")
+	require.Len(t, got, len(want), "talks")
 	for talk, list := range want {
-		require.Equal(t, list, got[talk], fmt.Sprintf("talk %d", talk))
+		require.Equal(t, list, got[talk], "talk %d", talk)
 	}
 }
 
