@@ -243,7 +243,11 @@ func (r *reading) ended(err error) {
 			r.tries++
 			r.searched = wait == left
 			if r.tries == searchAt && patience == lateFor || r.searched {
-				in.named.search(r.talk)
+				var last []announcement
+				if r.searched {
+					last = r.late
+				}
+				in.named.search(r.talk, last)
 			}
 			time.AfterFunc(wait, func() { in.reader.Add(r.talk, r.ended) })
 			return

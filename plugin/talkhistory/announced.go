@@ -39,7 +39,8 @@ type namedTalk struct {
 	facts   facts
 	holders int
 	awaited map[string]wait // announced and not come out
-	search  bool            // the next pass looks through all of the talk for them
+	search  bool            // the next pass looks through all of the talk for them,
+	last    map[string]bool // for these for the last time
 }
 
 // wait is for one message.
@@ -206,16 +207,24 @@ func (n *named) awaitedFrom(talk string) int64 {
 	return from
 }
 
-// search has the next pass over a talk look through all of it for what is awaited.
-func (n *named) search(talk string) {
+// search has the next pass over a talk look through all of it for what is awaited, and for
+// some for the last time.
+func (n *named) search(talk string, last []announcement) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if t := n.talks[talk]; t != nil {
 		t.search = true
+		for _, a := range last {
+			if t.last == nil {
+				t.last = map[string]bool{}
+			}
+			t.last[a.message] = true
+		}
 	}
 }
 
-// wanted returns what a pass has to look through all of a talk for: mostly nothing.
+// wanted returns what a pass has to look through all of a talk for, mostly nothing, and
+// of each whether that is for the last time.
 func (n *named) wanted(talk string) map[string]bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -223,11 +232,11 @@ func (n *named) wanted(talk string) map[string]bool {
 	if t == nil || !t.search {
 		return nil
 	}
-	t.search = false
 	wanted := make(map[string]bool, len(t.awaited))
 	for id := range t.awaited {
-		wanted[id] = true
+		wanted[id] = t.last[id]
 	}
+	t.search, t.last = false, nil
 	return wanted
 }
 

@@ -158,7 +158,7 @@ func (in *input) newPass(pass chat.NewPass) chat.NewPass {
 			return emit(ctx, items, now)
 		}
 		begin := func(s chat.Start) chat.Pass {
-			return &recovery{Pass: pass(s), start: s, source: in.source, named: in.named, since: since}
+			return newRecovery(pass, s, in, since)
 		}
 		if in.account.start.Time == 0 {
 			return begin(s)

@@ -19,6 +19,20 @@ type recovery struct {
 	source chat.TalkSource
 	named  *named
 	since  int64 // Unix ms; what is older is left out
+	newest int64 // that came out of the talk; Unix ms
+}
+
+// newRecovery has a pass made that goes on to search.
+func newRecovery(pass chat.NewPass, s chat.Start, in *input, since int64) *recovery {
+	r := &recovery{start: s, source: in.source, named: in.named, since: since, newest: s.From.Time}
+	s.Emit = func(ctx context.Context, items []chat.Item, now int64) error {
+		for i := range items {
+			r.newest = max(r.newest, items[i].Time)
+		}
+		return r.start.Emit(ctx, items, now)
+	}
+	r.Pass = pass(s)
+	return r
 }
 
 // Run implements chat.Pass.
@@ -46,7 +60,8 @@ func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
 // that has not met all, down again. What moves up a page while it goes up is hidden from it,
 // since something before it was deleted; what moves down is while it goes down. The server may
 // have a lower limit than what is asked for, so only a page that shows nothing, or what
-// the one before it did, ends the talk.
+// the one before it did, ends the talk. What came since the pass ended is for the next one,
+// with what stands before it, unless it is wanted for the last time.
 func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []chat.Item, now int64, err error) {
 	limit, before := r.start.PageSize, ""
 	look := func(page int) (items []chat.Item, err error) {
@@ -57,10 +72,14 @@ func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []
 		})
 		now = max(now, got.Now)
 		for _, it := range got.Items {
-			if !wanted[it.ID] {
+			last, is := wanted[it.ID]
+			if !is {
 				continue
 			}
 			delete(wanted, it.ID)
+			if it.Time > r.newest && !last {
+				continue
+			}
 			if it.Time != 0 && it.Time < r.since {
 				r.named.met(r.start.Chat, []chat.Item{it}) // nobody wants it
 				continue

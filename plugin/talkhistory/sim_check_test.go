@@ -59,7 +59,7 @@ func (l *simLife) checkWanted(m *simMessage) {
 // checkOrder checks that a message does not come after a newer one, unless it was listed
 // after that was, or came late. Caller holds mu.
 func (l *simLife) checkOrder(m *simMessage) {
-	if m.behind || m.rejected || m.second() < m.created-1 {
+	if m.behind || m.rejected || m.late {
 		return
 	}
 	for _, o := range m.t.order {
@@ -74,7 +74,7 @@ func (l *simLife) checkOrder(m *simMessage) {
 // saved in another one. What came late with an older time may be announced again, when its id
 // is no longer known. Caller holds mu.
 func (l *simLife) checkRepeat(m *simMessage) {
-	if m.saved && m.second() >= m.created-1 && !l.w.store.forgot && !l.w.deceives() {
+	if m.saved && !m.late && !l.w.store.forgot && !l.w.deceives() {
 		l.w.violated("repeats", "%s was acknowledged and saved", m)
 	}
 }

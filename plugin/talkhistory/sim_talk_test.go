@@ -38,6 +38,7 @@ type simMessage struct {
 	created             int64
 
 	behind bool // when it was listed first, something newer was
+	late   bool // it claims to have been sent before it came
 
 	tries      int
 	rejected   bool
@@ -154,6 +155,6 @@ func (t *simTalk) add(came, ago time.Duration) {
 	w := t.w
 	t.messages = append(t.messages, &simMessage{
 		t: t, ms: w.epoch.Add(came + w.cfg.clock - ago).UnixMilli(), came: came, listed: came, gone: never, shown: came,
-		created: w.server(came), accepted: never, acked: never,
+		created: w.server(came), late: ago > 0, accepted: never, acked: never,
 	})
 }
