@@ -16,11 +16,11 @@ import (
 type Op uint8
 
 const (
-	// Create: it is delivered for the first time, as far as the checkpoint knows.
+	// Create says that it is delivered for the first time, as far as the checkpoint knows.
 	Create Op = iota
-	// Update: it was delivered, and its bytes are others now.
+	// Update says that it was delivered, and its bytes are others now.
 	Update
-	// Delete: it was delivered, and is gone. Such an [Item] has no Value.
+	// Delete says that it was delivered, and is gone. Such an [Item] has no Value.
 	Delete
 )
 

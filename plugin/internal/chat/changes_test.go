@@ -210,7 +210,7 @@ func TestPass_ChangesWithClocksThatErr(t *testing.T) {
 			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, sent: map[string]int64{}, behind: lookback,
 			byTime: rapid.Bool().Draw(t, "by time"), chance: rapid.IntRange(0, 40).Draw(t, "chance"),
 		}
-		e.arrive("a", rapid.IntRange(1, 200).Draw(t, "messages"))
+		e.arrive(rapid.IntRange(1, 200).Draw(t, "messages"))
 		edits := &chattest.Edits{}
 		m.Skew = []int64{0, -5000, 60_000, -3600_000}[rnd.IntN(4)]
 		changes := 24
@@ -221,7 +221,7 @@ func TestPass_ChangesWithClocksThatErr(t *testing.T) {
 			case changes == 0:
 				return
 			case rnd.IntN(100) < 20:
-				e.arrive("a", 1+rnd.IntN(size))
+				e.arrive(1 + rnd.IntN(size))
 				changes--
 			case n > 0 && rnd.IntN(100) < 10:
 				m.Remove("a", rnd.IntN(n), 1+rnd.IntN(3))

@@ -28,7 +28,7 @@ type erring struct {
 }
 
 // arrive adds messages as the API would list them.
-func (e *erring) arrive(name string, n int) {
+func (e *erring) arrive(n int) {
 	for range n {
 		e.m.Now += e.rnd.Int64N(40_000)
 		sent := e.m.Now
@@ -46,12 +46,12 @@ func (e *erring) arrive(name string, n int) {
 			key = e.m.Now
 		}
 		if e.byTime {
-			at = slices.IndexFunc(e.m.Chats[name], func(it chat.Item) bool { return e.keys[it.ID] <= key })
+			at = slices.IndexFunc(e.m.Chats["a"], func(it chat.Item) bool { return e.keys[it.ID] <= key })
 			if at < 0 {
-				at = len(e.m.Chats[name])
+				at = len(e.m.Chats["a"])
 			}
 		}
-		id := e.m.Put(name, at, sent)
+		id := e.m.Put("a", at, sent)
 		e.keys[id] = key
 		if e.sent != nil {
 			e.sent[id] = sent
@@ -74,14 +74,14 @@ func TestPass_ClocksThatErr(t *testing.T) {
 			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, behind: lookback,
 			byTime: rapid.Bool().Draw(t, "by time"), chance: rapid.IntRange(0, 40).Draw(t, "chance"),
 		}
-		e.arrive("a", rapid.IntRange(1, 300).Draw(t, "messages"))
+		e.arrive(rapid.IntRange(1, 300).Draw(t, "messages"))
 		before := m.IDs("a")
 		changes := 24
 		m.Before = func(string) {
 			switch n := len(m.Chats["a"]); {
 			case changes == 0:
 			case rnd.IntN(100) < 20:
-				e.arrive("a", 1+rnd.IntN(size))
+				e.arrive(1 + rnd.IntN(size))
 				changes--
 			case n > 0 && rnd.IntN(100) < 10:
 				m.Remove("a", rnd.IntN(n), 1+rnd.IntN(3))
@@ -113,7 +113,7 @@ func TestPass_ClocksThatErr(t *testing.T) {
 			}
 			// Between two runs more arrives, and the newest of what was delivered may go.
 			if i < crashes {
-				e.arrive("a", rnd.IntN(2*size))
+				e.arrive(rnd.IntN(2 * size))
 			} else {
 				changes = 0
 			}

@@ -83,6 +83,6 @@ func (p *pass) endsAt(ctx context.Context, k *kept) (bool, error) {
 	return !slices.ContainsFunc(page, func(it Item) bool {
 		_, kept := k.index[it.ID]
 		i, delivered := p.watch.place[it.ID]
-		return it.ID != "" && !kept && !(delivered && p.watch.met[i])
+		return it.ID != "" && !kept && (!delivered || !p.watch.met[i])
 	}), nil
 }

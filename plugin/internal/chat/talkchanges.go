@@ -23,19 +23,16 @@ func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error
 	passed := func(i int) bool {
 		return within(i) && (w.from == 0 || l.oldest <= second(p.watch.of[i].Time))
 	}
-	whole := true
 	for _, back := range []int64{day / 24, day, 30 * day, farthest} {
 		if !p.watch.any(func(i int) bool { return within(i) && !passed(i) }) {
 			break
 		}
-		var err error
 		w = period{from: max(0, p.begin-back)}
-		if l, whole, err = p.walk(ctx, w); err != nil {
-			return err
+		all, whole, err := p.walk(ctx, w)
+		if err != nil || !whole {
+			return err // with too much that is new this is left to the next pass
 		}
-		if !whole {
-			return nil // there is too much that is new, so that this is left to the next pass
-		}
+		l = all
 	}
 	if p.none {
 		return nil // that is no answer about its messages

@@ -21,11 +21,11 @@ import (
 )
 
 // changing is a rig over a chat whose messages have hashes, with a consumer.
-func changing(t *testing.T, messages int, with func(*Config)) (*rig, *chattest.Consumer, *chattest.Edits) {
+func changing(t *testing.T, with func(*Config)) (*rig, *chattest.Consumer, *chattest.Edits) {
 	t.Helper()
 	m := chattest.NewModel()
 	m.Now = time.Now().Add(-time.Minute).UnixMilli()
-	m.Fill("a", messages, 100)
+	m.Fill("a", 20, 100)
 	edits := &chattest.Edits{}
 	edits.Version(m.Chats["a"])
 	consumer := chattest.NewConsumer(t, func(id string) bool { return !slices.Contains(m.IDs("a"), id) })
@@ -60,7 +60,7 @@ func (g *rig) take(c *chattest.Consumer, d time.Duration) {
 // messages have left the lookback.
 func TestReader_ReadsAgainWhatMayChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, consumer, edits := changing(t, 20, func(c *Config) { c.OncePerAdd = true })
+		g, consumer, edits := changing(t, func(c *Config) { c.OncePerAdd = true })
 		g.start()
 		done := 0
 		g.r.Add("a", func(err error) { assert.NoError(t, err); done++ })
@@ -99,7 +99,7 @@ func TestReader_ReadsAgainWhatMayChange(t *testing.T) {
 // is read at once when it is named again.
 func TestReader_WhatMayChangeKeepsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, consumer, _ := changing(t, 20, func(c *Config) { c.OncePerAdd = true })
+		g, consumer, _ := changing(t, func(c *Config) { c.OncePerAdd = true })
 		g.start("a")
 		g.take(consumer, 2*time.Minute)
 		done := false
@@ -118,7 +118,7 @@ func TestReader_WhatMayChangeKeepsNobody(t *testing.T) {
 // A chat that is polled rarely is read for its changes in between.
 func TestReader_ChangesBetweenPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, consumer, _ := changing(t, 20, func(c *Config) { c.Poll = 12 * time.Hour })
+		g, consumer, _ := changing(t, func(c *Config) { c.Poll = 12 * time.Hour })
 		g.start("a")
 		g.take(consumer, 12*time.Hour)
 		assert.InDelta(t, 6, g.m.Count(), 1, "an hour at 15 minutes, and one more")
@@ -129,7 +129,7 @@ func TestReader_ChangesBetweenPolls(t *testing.T) {
 // Chats that are looked after for their changes leave the turn to those that were added.
 func TestReader_ChangesComeSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g, consumer, _ := changing(t, 20, func(c *Config) { c.OncePerAdd, c.ParallelChats, c.Changes = true, 1, time.Minute })
+		g, consumer, _ := changing(t, func(c *Config) { c.OncePerAdd, c.ParallelChats, c.Changes = true, 1, time.Minute })
 		names := manyChats(g.m, 60, 3)
 		g.start(names[:30]...)
 		g.take(consumer, 50*time.Second)
@@ -155,7 +155,7 @@ func TestReader_ChangesComeSecond(t *testing.T) {
 func TestReader_TooManyThatMayChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		g, consumer, _ := changing(t, 20, func(c *Config) {
+		g, consumer, _ := changing(t, func(c *Config) {
 			c.OncePerAdd = true
 			c.Hooks.NotWatched = func(chat string) { told = append(told, chat) }
 		})

@@ -19,7 +19,7 @@ func TestPack(t *testing.T) {
 				rapid.StringMatching("[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")).Draw(t, "id")
 			s := chat.Seen{ID: id, Time: rapid.Int64().Draw(t, "time"), Untimed: rapid.Bool().Draw(t, "untimed")}
 			if rapid.Bool().Draw(t, "changes") {
-				s.Unplaced, s.Mark = rapid.Bool().Draw(t, "unplaced"), chat.Mark(rapid.IntRange(0, 3).Draw(t, "mark"))
+				s.Unplaced, s.Mark = rapid.Bool().Draw(t, "unplaced"), chat.Mark(rapid.Uint8Range(0, 3).Draw(t, "mark"))
 				s.Hash = chat.Hash(rapid.Uint64().Draw(t, "hash"))
 			}
 			c.Seen = append(c.Seen, s)
