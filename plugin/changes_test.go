@@ -66,11 +66,11 @@ func (s *state) is(h *history, chats ...string) bool {
 	return n == len(s.has)
 }
 
-// conversation makes a chat with n messages of the last minutes.
-func conversation(h *history, n int) (chat string, ids []string, at time.Time) {
+// conversation makes a chat with 30 messages of the last minutes.
+func conversation(h *history) (chat string, ids []string, at time.Time) {
 	chat = h.Chat(0)
 	at = time.Now().Add(-5 * time.Minute).Truncate(time.Second)
-	for i := range n {
+	for i := range 30 {
 		ids = append(ids, h.Say(chat, at.Add(time.Duration(i)*time.Second)))
 	}
 	return chat, ids, at
@@ -82,7 +82,7 @@ func TestChanges_EditsAndDeletionsComeOut(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, ids, at := conversation(h, 30)
+		chat, ids, at := conversation(h)
 		consumer := newState()
 		s := h.Start(t, []string{chat}, changes, options{Write: consumer.write})
 		s.Until("all is there", func() bool { return consumer.is(h, chat) })
@@ -119,7 +119,7 @@ func TestChanges_BetweenRuns(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, ids, at := conversation(h, 30)
+		chat, ids, at := conversation(h)
 		c := pipetest.NewCache()
 		consumer := newState()
 		run := func(extra fields) {
@@ -145,7 +145,7 @@ func TestChanges_Off(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, ids, at := conversation(h, 30)
+		chat, ids, at := conversation(h)
 		c := pipetest.NewCache()
 		conf := fields{"checkpoint_cache": "progress", "lookback": "1h"}
 		s := h.Start(t, []string{chat}, conf, options{Cache: c})
@@ -174,7 +174,7 @@ func TestChanges_OfAChatThatWasNamedOnce(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, ids, at := conversation(h, 30)
+		chat, ids, at := conversation(h)
 		consumer := newState()
 		queue := pipetest.NewQueue(h.Kommo)
 		conf := h.Queued().With(fields{"changes": true, "lookback": "1h", "changes_interval": "50ms"})
@@ -193,7 +193,7 @@ func TestChanges_Rejected(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, ids, at := conversation(h, 30)
+		chat, ids, at := conversation(h)
 		consumer := newState()
 		var mu sync.Mutex
 		times := map[string]int{}
@@ -219,7 +219,7 @@ func TestChanges_AnAnswerThatMissesMessages(t *testing.T) {
 	t.Parallel()
 	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
 		t.Helper()
-		chat, _, _ := conversation(h, 30)
+		chat, _, _ := conversation(h)
 		consumer := newState()
 		s := h.Start(t, []string{chat}, changes, options{Write: consumer.write})
 		s.Until("all is there", func() bool { return consumer.is(h, chat) })
