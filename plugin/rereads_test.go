@@ -169,6 +169,7 @@ func TestRereads_WaitForWhatIsOut(t *testing.T) {
 			q.Name(fmt.Sprintf("%s|%s", chat, from.Add(time.Duration(i)*time.Second).Format(time.RFC3339)))
 		}
 		q.End()
+		s.Until("all is named", func() bool { return q.Asked() == 5 })
 		g.Open()
 		s.Ended()
 		all := ids(s.Out.Of(chat))
