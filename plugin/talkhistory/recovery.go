@@ -61,7 +61,7 @@ func (r *recovery) Run(ctx context.Context) (chat.Result, error) {
 // since something before it was deleted; what moves down is while it goes down. The server may
 // have a lower limit than what is asked for, so only a page that shows nothing, or what
 // the one before it did, ends the talk. What came since the pass ended is for the next one,
-// with what stands before it, unless it is wanted for the last time.
+// with what stands before it, unless nothing came out or it is wanted for the last time.
 func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []chat.Item, now int64, err error) {
 	limit, before := r.start.PageSize, ""
 	look := func(page int) (items []chat.Item, err error) {
@@ -77,7 +77,7 @@ func (r *recovery) search(ctx context.Context, wanted map[string]bool) (found []
 				continue
 			}
 			delete(wanted, it.ID)
-			if it.Time > r.newest && !last {
+			if r.newest > 0 && it.Time > r.newest && !last {
 				continue
 			}
 			if it.Time != 0 && it.Time < r.since {
