@@ -194,10 +194,7 @@ func (a *account) turn(ctx context.Context) error {
 }
 
 // stopped says that the API refuses something else than the feed.
-func (a *account) stopped() bool {
-	stops, _ := a.in.source.refusals.stops(feedCalls)
-	return stops
-}
+func (a *account) stopped() bool { return a.in.source.refusals.stops(feedCalls) != nil }
 
 // read has a talk read. done is called when it was read to its end, delivered, saved, and
 // nothing of what was announced is awaited any more.

@@ -3,7 +3,6 @@
 package talkhistory
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -31,12 +30,11 @@ type refusals struct {
 	tell func(err error)
 
 	mu      sync.Mutex // held while health is told, so that it hears of changes in their order
-	refused map[callKind]struct{}
-	changed chan struct{} // closed when a refusal ends
+	refused map[callKind]error
 }
 
 func newRefusals(h *component.Health, tell func(error)) *refusals {
-	return &refusals{health: h, tell: tell, refused: map[callKind]struct{}{}, changed: make(chan struct{})}
+	return &refusals{health: h, tell: tell, refused: map[callKind]error{}}
 }
 
 // begin notes that a kind of call is refused. down tells health.
@@ -46,7 +44,7 @@ func (r *refusals) begin(k callKind, err error, down func(error)) {
 	if _, known := r.refused[k]; !known && r.health.IsDown() && (len(r.refused) == 0 || !isToken(err)) {
 		r.tell(err)
 	}
-	r.refused[k] = struct{}{}
+	r.refused[k] = err
 	down(err)
 }
 
@@ -60,36 +58,23 @@ func isToken(err error) bool {
 func (r *refusals) answered(k callKind, chat string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, was := r.refused[k]; was {
-		delete(r.refused, k)
-		close(r.changed)
-		r.changed = make(chan struct{})
-	}
+	delete(r.refused, k)
 	if chat != "" && len(r.refused) == 0 {
 		r.health.Answer(chat)
 	}
 }
 
-// stops reports whether a kind of call has to wait for another one, and returns what is
-// closed when that may have changed.
-func (r *refusals) stops(k callKind) (bool, <-chan struct{}) {
+// stops returns why a kind of call has to wait for another one; nil if it may be made. Who
+// has a place among those that are read side by side gives it up with that, or else it could be
+// the one that has to ask.
+func (r *refusals) stops(k callKind) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, own := r.refused[k]
-	return !own && len(r.refused) > 0, r.changed
-}
-
-// wait returns when a kind of call may be made, or with the context's error.
-func (r *refusals) wait(ctx context.Context, k callKind) error {
-	for {
-		stops, changed := r.stops(k)
-		if !stops {
-			return ctx.Err()
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if _, own := r.refused[k]; own {
+		return nil
 	}
+	for _, why := range r.refused {
+		return why
+	}
+	return nil
 }

@@ -38,12 +38,11 @@ func newSource(client, once *crm.Client, h *component.Health, r *refusals) *sour
 
 // Messages implements chat.TalkSource. A talk that does not exist has no messages.
 func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (chat.TalkPage, error) {
-	client, err := s.turn(ctx, messageCalls)
-	if err != nil {
+	if err := s.refusals.stops(messageCalls); err != nil {
 		return chat.TalkPage{}, err
 	}
 	none := false
-	page, err := client.TalkMessages(ctx, talk, crm.MessageQuery{Page: q.Page, Limit: q.Limit, From: q.From, To: q.To})
+	page, err := s.caller().TalkMessages(ctx, talk, crm.MessageQuery{Page: q.Page, Limit: q.Limit, From: q.From, To: q.To})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return chat.TalkPage{}, err
@@ -75,24 +74,17 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 	return out, nil
 }
 
-// turn waits until a kind of call may be made, and returns what makes it.
-func (s *source) turn(ctx context.Context, k callKind) (*crm.Client, error) {
-	if err := s.refusals.wait(ctx, k); err != nil {
-		return nil, err
-	}
+// caller returns what makes a call.
+func (s *source) caller() *crm.Client {
 	if s.health.IsDown() {
-		return s.once, nil // the next attempt is better made for another talk
+		return s.once // the next attempt is better made for another talk
 	}
-	return s.client, nil
+	return s.client
 }
 
 // opened returns when a talk was opened, in Unix seconds; 0 if the API does not say.
 func (s *source) opened(ctx context.Context, talk string) (int64, error) {
-	client, err := s.turn(ctx, talkCalls)
-	if err != nil {
-		return 0, err
-	}
-	entry, err := client.Talk(ctx, talk)
+	entry, err := s.caller().Talk(ctx, talk)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return 0, err
