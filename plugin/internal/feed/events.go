@@ -213,7 +213,8 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 				again++
 			}
 		}
-		if (e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short) && 2*again < len(page.Rows) {
+		further := !e.sel.down || e.sel.oldest < e.sel.to // else the next selection would be this one again
+		if (e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short) && 2*again < len(page.Rows) && further {
 			e.choose(selection{from: e.sel.from, to: e.sel.oldest, down: true})
 		}
 	case e.sel.uncut:
