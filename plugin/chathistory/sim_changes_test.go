@@ -156,7 +156,7 @@ func (w *simWorld) unlike() *simMsg {
 		}
 		for _, m := range c.all {
 			switch {
-			case m.null, m.noID, m.accepted == noTime, m.lost, !m.watched():
+			case m.null, m.noID, m.accepted == noTime, m.lost, m.late, !m.watched():
 			case m.gone != noTime && m.has != simNothing, m.gone == noTime && m.has != len(m.versions)-1:
 				return m
 			}

@@ -42,8 +42,8 @@ type Seen struct {
 
 	// The rest is for Start.Changes, and zero without it.
 
-	// Unplaced says that what the API gave as the time was not meant as it stands, so that
-	// it does not tell where the item is listed.
+	// Unplaced says that neither the time tells where the item is listed, since what the API
+	// gave was not meant as it stands; or not the order of delivery, since it came late.
 	Unplaced bool `json:"unplaced,omitempty"`
 	Mark     Mark `json:"mark,omitempty"`
 	Hash     Hash `json:"hash,omitempty"` // of the bytes that were delivered
@@ -56,7 +56,7 @@ func SeenOf(items []Item) []Seen {
 	out := make([]Seen, len(items))
 	for i := range items {
 		it := &items[i]
-		out[i] = Seen{ID: it.ID, Time: it.Time, Untimed: it.untimed, Unplaced: it.Hash != 0 && it.Implausible, Hash: it.Hash, op: it.Op}
+		out[i] = Seen{ID: it.ID, Time: it.Time, Untimed: it.untimed, Unplaced: it.Hash != 0 && (it.Implausible || it.late), Hash: it.Hash, op: it.Op}
 	}
 	return out
 }

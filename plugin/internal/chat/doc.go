@@ -174,7 +174,8 @@
 //
 // Not promised: a message that was delivered and not acknowledged when a process was
 // killed, and deleted before the next one read it, is in no checkpoint; where a time errs at
-// the end of a page, what lies behind MaxKept messages is not looked at; one with a time that
+// the end of a page, what lies behind MaxKept messages is not looked at; one that was delivered
+// late, below what had been delivered before it, or with a time that
 // was not meant, or without one, is not told to be gone where the pass does not come to the
 // chat's end; and what moves far down in the list is taken for gone until it is met again.
 package chat

@@ -20,6 +20,9 @@ func (p *pass) take(out []Item, it *Item, passed bool) []Item {
 	}
 	n := len(out)
 	out = p.sort(out, it, passed)
+	if len(out) > n {
+		out[n].late = !p.watch.top
+	}
 	p.watch.pass(it, len(out) > n || passed)
 	return out
 }

@@ -46,6 +46,7 @@ type Item struct {
 	// as it stands, and that Time is what was made of it.
 	Implausible bool
 	untimed     bool // Time is a neighbour's
+	late        bool // it stands below what was delivered before it, for all that is known
 	// Op is set by the pass that emits the item.
 	Op Op
 	// Hash is that of the item's bytes, where Start.Changes needs it.

@@ -43,6 +43,7 @@ type watch struct {
 	oldest int64 // the lowest second
 	under  int64 // the lowest second of what is not in of, is old, and stands below something that is
 	maybe  int64 // the same, if something in of follows
+	top    bool  // one of those delivered last was passed, so that what follows is not late
 	ended  bool  // it is the chat's end,
 	end    int   // and this the position behind it
 }
@@ -72,6 +73,7 @@ func (w *watch) begin(k *kept) {
 	}
 	w.first, w.oldest, w.under, w.maybe = len(w.of), math.MaxInt64, math.MaxInt64, math.MaxInt64
 	w.ended, w.end = k.ended, k.base+len(k.items)
+	w.top = len(w.of) == 0
 }
 
 // differs says of an item that it was delivered with other bytes, and that nobody has
@@ -128,6 +130,7 @@ func (w *watch) pass(it *Item, fresh bool) {
 	}
 	if i, ok := w.place[it.ID]; ok {
 		w.first = min(w.first, i)
+		w.top = w.top || i >= len(w.of)-anchors
 		w.under = min(w.under, w.maybe)
 		return
 	}
