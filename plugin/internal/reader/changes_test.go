@@ -176,7 +176,9 @@ func TestReader_ChangesAcrossCrashes(t *testing.T) {
 	checkInBubbles(t, func(t *rapid.T) {
 		m := chattest.NewModel()
 		m.Now = time.Now().UnixMilli()
-		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		seed := rapid.Uint64().Draw(t, "seed")
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		inModel := rand.New(rand.NewPCG(seed, 2)) // which a lock of its own guards, as it does calm
 		size := rapid.IntRange(2, 10).Draw(t, "page size")
 		storm := chattest.NewChaos(t, m, 2*size, 20)
 		m.Arrive("a", rapid.IntRange(0, 100).Draw(t, "messages"), storm.Gap)
@@ -185,8 +187,8 @@ func TestReader_ChangesAcrossCrashes(t *testing.T) {
 		m.Before = func(string) {
 			if !calm {
 				storm.Strike("a")
-				if rnd.IntN(100) < 20 && len(m.Chats["a"]) > 0 {
-					m.Chats["a"] = edits.Edit(rnd, m.Chats["a"], 1+rnd.IntN(3))
+				if inModel.IntN(100) < 20 && len(m.Chats["a"]) > 0 {
+					m.Chats["a"] = edits.Edit(inModel, m.Chats["a"], 1+inModel.IntN(3))
 				}
 			}
 			m.Chats["a"] = slices.Clone(m.Chats["a"])
@@ -194,7 +196,7 @@ func TestReader_ChangesAcrossCrashes(t *testing.T) {
 		}
 		failures := rapid.IntRange(0, 10).Draw(t, "failures")
 		m.Fail = func(string, int, int) error {
-			if failures > 0 && rnd.IntN(10) == 0 {
+			if failures > 0 && inModel.IntN(10) == 0 {
 				failures--
 				return errors.New("500")
 			}
@@ -223,7 +225,8 @@ func TestReader_ChangesAcrossCrashes(t *testing.T) {
 			var out []*Batch
 			for time.Now().Before(end) || last {
 				if last && !calm && !time.Now().Before(end) {
-					calm, end = true, time.Now().Add(time.Minute)
+					m.Change(func() { calm = true })
+					end = time.Now().Add(time.Minute)
 				} else if calm && time.Now().After(end) {
 					break
 				}
@@ -231,7 +234,7 @@ func TestReader_ChangesAcrossCrashes(t *testing.T) {
 				b, err := r.Next(ctx)
 				cancel()
 				if err == nil {
-					consumer.Take(b.Items)
+					m.Change(func() { consumer.Take(b.Items) })
 					for i := range b.Items {
 						delete(lost, b.Items[i].ID)
 					}
