@@ -192,7 +192,9 @@ func (p *simProcess) kill() {
 		return
 	}
 	w.note("kill", nil, p.n, 0, "")
-	p.checkSaved(w.now()-w.cfg.interval-saveSlack, w.store.trouble)
+	if before := w.now() - w.cfg.interval - saveSlack; !w.store.held(before) {
+		p.checkSaved(before, w.store.trouble)
+	}
 	p.vanish()
 	w.mu.Unlock()
 }
@@ -217,7 +219,7 @@ func (p *simProcess) stop() {
 	if err != nil && w.calm {
 		w.violated(7, "a clean stop failed: %v", err)
 	}
-	if err == nil {
+	if err == nil && !w.store.held(w.now()) {
 		p.checkSaved(w.now(), w.store.trouble)
 	}
 	p.vanish()

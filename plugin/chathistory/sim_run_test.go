@@ -194,8 +194,14 @@ func (w *simWorld) await(p *simProcess) *simProcess {
 			return p
 		case len(missing) > 0:
 		case w.endless() || w.anyLasting():
-			if w.now() >= least {
-				p.until(w.now() + 2*w.cfg.poll)
+			if w.now() < least {
+				break
+			}
+			p.until(w.now() + 2*w.cfg.poll)
+			w.mu.Lock()
+			missing = w.missing() // what a look shows may ask for more
+			w.mu.Unlock()
+			if len(missing) == 0 {
 				return p
 			}
 		case late:

@@ -31,6 +31,7 @@ type simStore struct {
 	tampered map[*simChat]time.Duration // when it lost or changed what it had
 	wrote    map[*simChat]time.Duration
 	rotten   map[*simChat]bool // a torn value was found by the process of now, and nothing whole
+	hung     time.Duration     // when a call last hung; noTime: never
 }
 
 type simValue struct {
@@ -68,7 +69,7 @@ const (
 func (s *simStore) setup(w *simWorld) {
 	*s = simStore{
 		w: w, values: map[string]simValue{}, before: map[string]simValue{}, known: map[string]simKnown{},
-		trouble: map[*simChat]time.Duration{}, tampered: map[*simChat]time.Duration{}, wrote: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
+		hung: noTime, trouble: map[*simChat]time.Duration{}, tampered: map[*simChat]time.Duration{}, wrote: map[*simChat]time.Duration{}, rotten: map[*simChat]bool{},
 	}
 	r := w.rnd("store")
 	s.latency = between(r, 10*time.Microsecond, 20*time.Millisecond)
@@ -201,6 +202,9 @@ func (s *simStore) call(ctx context.Context, p *simProcess, op, key string) (*si
 	kind, bad := s.state(now)
 	if bad {
 		s.trouble[c] = now
+	}
+	if bad && kind == storeHangs {
+		s.hung = now
 	}
 	w.note(op, c, len(key), 0, "")
 	w.mu.Unlock()
@@ -337,6 +341,9 @@ func (s *simStore) kill(p *simProcess) {
 	}
 	s.writing = slices.DeleteFunc(s.writing, func(o *simWrite) bool { return o.p == p })
 }
+
+// held says that a call hung lately: that keeps other chats waiting too.
+func (s *simStore) held(lately time.Duration) bool { return s.hung != noTime && s.hung > lately-2*time.Minute }
 
 // holds returns what a chat's values of now may say was acknowledged.
 func (s *simStore) holds(c *simChat) simBits {
