@@ -343,7 +343,9 @@ func (s *simStore) kill(p *simProcess) {
 }
 
 // held says that a call hung lately: that keeps other chats waiting too.
-func (s *simStore) held(lately time.Duration) bool { return s.hung != noTime && s.hung > lately-2*time.Minute }
+func (s *simStore) held(lately time.Duration) bool {
+	return s.hung != noTime && s.hung > lately-2*time.Minute
+}
 
 // holds returns what a chat's values of now may say was acknowledged.
 func (s *simStore) holds(c *simChat) simBits {

@@ -178,9 +178,9 @@ func (p *pass) fetchEarly(ctx context.Context, offset int, e *early) ([]Item, er
 
 // fillTimes gives an item without a time that of the newer one next to it: it may be
 // as new as that, and so it is not taken for old. One that was delivered is known by its
-// id for that long (Checkpoint.Advance). A page without any time, or the top of one, is as new as
-// the last that had one, for that stands next to it most often; the first, and what stands above
-// all others, is as new as the checkpoint.
+// id for that long (Checkpoint.Advance). A page without any time is as new as the last
+// that had one, for that stands next to it most often; the first, and what stands above all
+// others, is as new as the checkpoint.
 func (p *pass) fillTimes(page []Item, offset int) {
 	for i := 0; i < len(page); {
 		if page[i].Time != 0 {
@@ -197,11 +197,8 @@ func (p *pass) fillTimes(page []Item, offset int) {
 			fill = page[i-1].Time
 		case end < len(page):
 			fill = page[end].Time
-			switch {
-			case offset == 0:
+			if offset == 0 {
 				fill = max(fill, p.from.Time, p.from.From)
-			case p.nearby <= p.now:
-				fill = max(fill, p.nearby)
 			}
 		default:
 			fill = p.nearby
