@@ -321,6 +321,7 @@ func simWork(t *testing.T) {
 	var show string
 	_, _ = fmt.Sscan(os.Getenv("KOMMO_SIM_WORKER"), &seed, &step, &share, &ms, &show)
 	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(2 << 30) // a run of very many requests
 	patience := simEnv("KOMMO_SIM_PATIENCE", time.Minute, time.ParseDuration)
 	watch := time.AfterFunc(time.Hour, func() {
 		debug.SetTraceback("all")
