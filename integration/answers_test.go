@@ -99,9 +99,10 @@ func startAnswers(t *testing.T) *servers.Postgres {
 	}
 	// What is not counted: a message that was deleted, one whose direction nothing tells, and one without a time.
 	postgres.Query(t, `INSERT INTO kommo_messages (message) VALUES
-		('{"chat_id": "b", "message_id": "x1", "origin": "telegram", "operation": "delete", "direction": "outgoing", "sent_at_ms": 1741035601000}'),
 		('{"chat_id": "b", "message_id": "x2", "origin": "telegram", "sent_at_ms": 1741035601000}'),
 		('{"chat_id": "b", "message_id": "x3", "origin": "telegram", "direction": "outgoing"}')`)
+	postgres.Query(t, `INSERT INTO kommo_messages (message, deleted) VALUES
+		('{"chat_id": "b", "message_id": "x1", "origin": "telegram", "direction": "outgoing", "sent_at_ms": 1741035601000}', true)`)
 	return postgres
 }
 

@@ -62,7 +62,7 @@ FROM (
         FROM (
             SELECT *, lag(sent_at) OVER (PARTITION BY chat_id ORDER BY sent_at, direction, message_id) AS previous_at
             FROM kommo_messages
-            WHERE direction IN ('incoming', 'outgoing') AND sent_at IS NOT NULL AND operation IS DISTINCT FROM 'delete'
+            WHERE direction IN ('incoming', 'outgoing') AND sent_at IS NOT NULL AND NOT deleted
         ) AS kommo_messages, kommo_settings
     ) AS messages
 ) AS numbered
@@ -136,7 +136,7 @@ LEFT JOIN LATERAL (
     SELECT agent_id AS last_agent_id, agent_name AS last_agent_name
     FROM kommo_messages
     WHERE kommo_messages.chat_id = unanswered.chat_id
-        AND direction = 'outgoing' AND agent_type IS DISTINCT FROM 'bot' AND operation IS DISTINCT FROM 'delete'
+        AND direction = 'outgoing' AND agent_type IS DISTINCT FROM 'bot' AND NOT deleted
     ORDER BY sent_at DESC LIMIT 1
 ) AS last_agent ON true
 WHERE waiting_since IS NOT NULL
