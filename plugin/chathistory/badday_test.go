@@ -277,7 +277,7 @@ func TestInput_EveryBadDayAtOnce(t *testing.T) {
 	ids := k.Seed(42, 4, 300)
 	require.NoError(t, k.SetFaults(
 		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 500, Probability: 0.05},
-		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Probability: 0.05, Count: 4}, // each slows all that follows
+		sandbox.Fault{Kind: sandbox.FaultStatus, Status: 429, Probability: 0.05, Count: 2}, // each slows all that follows
 		sandbox.Fault{Kind: sandbox.FaultReset, Probability: 0.05},
 		sandbox.Fault{Kind: sandbox.FaultClose, Probability: 0.05},
 		sandbox.Fault{Kind: sandbox.FaultHTML, Probability: 0.05},
