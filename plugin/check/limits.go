@@ -25,9 +25,9 @@ func (c *checker) checkLimits(a *api) {
 	c.section = "Clock and limits: " + a.title
 	c.judgeClock(a)
 	if took := median(a.took); took >= cmp.Or(c.conf.slow, slowAnswer) {
-		c.add(a.name+".speed", Warning, "slow", say("answers take %s, half of them longer", roundTime(took)), "raise parallel_chats, so that requests_per_second is used; see that timeout is long enough")
+		c.add(a.name+".speed", Warning, "slow", say("the median answer takes %s", roundTime(took)), "raise parallel_chats, so that requests_per_second is used; see that timeout is long enough")
 	} else {
-		c.ok(a.name+".speed", "fast", "answers take %s, half of them longer", roundTime(took))
+		c.ok(a.name+".speed", "fast", "the median answer takes %s", roundTime(took))
 	}
 	c.judgeHeaders(a)
 	if a.tooMany == 0 {
