@@ -95,7 +95,7 @@ const quiet = 4
 func TestPass_Changes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := chattest.NewModel()
-		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		size := rapid.IntRange(4, 12).Draw(t, "page size") // smaller ones hardly overlap where some are hidden
 		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
 		rnd := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		storm := chattest.NewChaos(t, m, 2*size, 20)

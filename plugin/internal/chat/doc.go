@@ -177,5 +177,6 @@
 // the end of a page, what lies behind MaxKept messages is not looked at; one that was delivered
 // late, below what had been delivered before it, or with a time that
 // was not meant, or without one, is not told to be gone where the pass does not come to the
-// chat's end; and what moves far down in the list is taken for gone until it is met again.
+// chat's end; what moves far down in the list is taken for gone until it is met again; and so is
+// what a server hides for a moment from pages of two or three, which hardly overlap.
 package chat
