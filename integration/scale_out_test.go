@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,7 @@ func TestScaleOut(t *testing.T) {
 		})
 		api.forget(t)
 		listing := startPipeline(t, lister, e.with(env{"KOMMO_HTTP_ADDRESS": "127.0.0.1:0", "KOMMO_LIST_INTERVAL": "500ms"}))
+		eventually(t, "the lister runs", func() bool { return strings.Contains(listing.said(t), "is now active") })
 		eventually(t, "the new message", func() bool { return produced(t, kafka, topic) == int64(len(records))+1 })
 		listing.stop(t)
 		asked := api.requests(t).ByEndpoint["history"]
