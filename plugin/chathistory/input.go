@@ -153,19 +153,9 @@ func (in *input) Read(ctx context.Context) (*replay.Batch, error) {
 		return nil, err
 	}
 	mint := mint{scope: in.scope, chat: b.Chat}
-	messages := make(service.MessageBatch, len(b.Items))
-	newest := int64(0)
-	for i := range b.Items {
-		if b.Items[i].Op == chat.Delete {
-			messages[i] = mint.deleted(b.Items[i].ID)
-		} else {
-			messages[i] = mint.message(b.Items[i].Value.(*amojo.Item)) //nolint:forcetypeassert // source puts nothing else there
-		}
-		if in.conf.Changes {
-			component.SetOperation(messages[i], b.Items[i].Op)
-		}
-		newest = max(newest, b.Items[i].Time)
-	}
+	messages, newest := component.Messages(b.Items, in.conf.Changes, func(value any) *service.Message {
+		return mint.message(value.(*amojo.Item)) //nolint:forcetypeassert // source puts nothing else there
+	}, mint.deleted)
 	in.metrics.Delivered(len(messages), newest)
 	rejected := func() {
 		in.report.OutputRejected()

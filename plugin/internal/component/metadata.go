@@ -25,5 +25,22 @@ const metaOperation = "kommo_operation"
 // The values of metaOperation, boxed once for all messages.
 var operations = [...]any{chat.Create: "create", chat.Update: "update", chat.Delete: "delete"}
 
-// SetOperation sets what became of a message.
-func SetOperation(m *service.Message, op chat.Op) { m.MetaSetMut(metaOperation, operations[op]) }
+// Messages makes the messages of what the reader has read, and returns when the newest of them
+// was sent, in Unix milliseconds. message makes one of an item's value, deleted one that tells of
+// a deletion. With changes each says what became of it.
+func Messages(items []chat.Item, changes bool, message func(value any) *service.Message, deleted func(id string) *service.Message) (out service.MessageBatch, newest int64) {
+	out = make(service.MessageBatch, len(items))
+	for i := range items {
+		it := &items[i]
+		if it.Op == chat.Delete {
+			out[i] = deleted(it.ID)
+		} else {
+			out[i] = message(it.Value)
+		}
+		if changes {
+			out[i].MetaSetMut(metaOperation, operations[it.Op])
+		}
+		newest = max(newest, it.Time)
+	}
+	return out, newest
+}
