@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -94,13 +95,7 @@ func (c *Checkpoint) amend(delivered []Seen) []Seen {
 			changed[d.ID] = Seen{ID: d.ID, Mark: gone}
 		}
 	}
-	c.Note(slices.Collect(func(yield func(Seen) bool) {
-		for _, s := range changed {
-			if !yield(s) {
-				return
-			}
-		}
-	}))
+	c.Note(slices.Collect(maps.Values(changed)))
 	for i := range created {
 		if s, ok := changed[created[i].ID]; ok {
 			created[i].Hash, created[i].Mark = s.Hash, s.Mark

@@ -13,11 +13,7 @@ func (p *pass) take(out []Item, it *Item, passed bool) []Item {
 	if p.watch == nil {
 		return p.sort(out, it, passed)
 	}
-	if p.watch.meet(it) {
-		changed := *it
-		changed.Op = Update
-		out = append(out, changed)
-	}
+	out = p.update(out, it)
 	n := len(out)
 	out = p.sort(out, it, passed)
 	if len(out) > n {
@@ -41,13 +37,19 @@ func (p *pass) watched(k *kept) bool {
 
 // look takes an item that was read for what may have changed in it: nothing there is new.
 func (p *pass) look(out []Item, it *Item) []Item {
-	if p.watch.meet(it) {
-		changed := *it
-		changed.Op = Update
-		out = append(out, changed)
-	}
+	out = p.update(out, it)
 	p.watch.pass(it, !p.past(it))
 	return out
+}
+
+// update appends an item that is met to out if it has changed.
+func (p *pass) update(out []Item, it *Item) []Item {
+	if !p.watch.meet(it) {
+		return out
+	}
+	changed := *it
+	changed.Op = Update
+	return append(out, changed)
 }
 
 // emitDeleted emits what has vanished, now that the pass has gone through the chat from
