@@ -4,7 +4,6 @@ package talkhistory
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -21,8 +20,8 @@ import (
 // before Time in talks that were opened until then is left out, for good. The zero value
 // leaves out nothing.
 type start struct {
-	Version int   `json:"version"`
-	Time    int64 `json:"time"` // Unix seconds, of the server
+	checkpoint.Versioned
+	Time int64 `json:"time"` // Unix seconds, of the server
 }
 
 const (
@@ -32,11 +31,11 @@ const (
 
 func decodeStart(value []byte) (start, error) {
 	var s start
-	if err := json.Unmarshal(value, &s); err != nil {
-		return start{}, fmt.Errorf("decoding where the account begins: %w", err)
+	if err := checkpoint.Decode(value, startVersion, &s); err != nil {
+		return start{}, fmt.Errorf("where the account begins: %w", err)
 	}
-	if s.Version != startVersion || s.Time <= 0 {
-		return start{}, errors.New("decoding where the account begins: it is not of this version")
+	if s.Time <= 0 {
+		return start{}, errors.New("where the account begins: decoding a checkpoint: it has no time")
 	}
 	return s, nil
 }
@@ -65,7 +64,7 @@ func (in *input) findStart(ctx context.Context) (start, error) {
 	if err != nil || in.starts == nil {
 		return s, err
 	}
-	value, err := json.Marshal(s)
+	value, err := checkpoint.Encode(s)
 	if err != nil {
 		return start{}, err
 	}
@@ -81,7 +80,7 @@ func (in *input) latest(ctx context.Context) (start, error) {
 	if err != nil {
 		return start{}, err
 	}
-	return start{Version: startVersion, Time: events.Date.Unix()}, nil
+	return start{Versioned: checkpoint.Versioned{Version: startVersion}, Time: events.Date.Unix()}, nil
 }
 
 // openings remembers of talks whether they were opened before the account's start, some
