@@ -171,27 +171,22 @@ func (s *Server) Insert(chat string, offset int, item json.RawMessage) {
 
 // Delete removes the newest message of a chat that has this message.id, and
 // reports whether there was one.
-func (s *Server) Delete(chat, messageID string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.chats[chat]
-	if c == nil || messageID == "" {
-		return false
-	}
-	position := c.find(messageID)
-	if position < 0 {
-		return false
-	}
-	c.remove(position)
-	return true
+func (s *Server) Delete(chatID, messageID string) bool {
+	return s.edit(chatID, messageID, (*chat).remove)
 }
 
 // Replace puts an item in the place of the newest message of a chat with this id, and
 // reports whether there was one. It stays where it is listed, whatever time it has now.
-func (s *Server) Replace(chat, messageID string, item json.RawMessage) bool {
+func (s *Server) Replace(chatID, messageID string, item json.RawMessage) bool {
+	return s.edit(chatID, messageID, func(c *chat, position int) { c.replace(position, item) })
+}
+
+// edit has the newest message of a chat that has an id changed at its position, and reports
+// whether there was one.
+func (s *Server) edit(chatID, messageID string, change func(c *chat, position int)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.chats[chat]
+	c := s.chats[chatID]
 	if c == nil || messageID == "" {
 		return false
 	}
@@ -199,7 +194,7 @@ func (s *Server) Replace(chat, messageID string, item json.RawMessage) bool {
 	if position < 0 {
 		return false
 	}
-	c.replace(position, item)
+	change(c, position)
 	return true
 }
 
