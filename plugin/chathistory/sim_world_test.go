@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/kommo-connect/kommo-connect/plugin/internal/pipetest"
 )
 
 // The simulator runs the whole input kommo_chat_history through the public surface
@@ -82,15 +84,7 @@ func (w *simWorld) serverMs(at time.Duration) int64 {
 
 // rnd returns the draws for a purpose.
 func (w *simWorld) rnd(purpose string, ids ...int) *rand.Rand {
-	h := uint64(14695981039346656037)
-	for i := range len(purpose) {
-		h = (h ^ uint64(purpose[i])) * 1099511628211
-	}
-	for _, id := range ids {
-		h = (h ^ uint64(id)) * 1099511628211 //nolint:gosec // a hash takes any bits
-		h ^= h >> 29
-	}
-	return rand.New(rand.NewPCG(w.seed, h))
+	return pipetest.Draws(w.seed, purpose, ids...)
 }
 
 // chance is true in so many of a hundred cases.
