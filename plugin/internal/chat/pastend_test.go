@@ -4,6 +4,7 @@ package chat_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,4 +52,25 @@ func TestPass_LastPageAgainPastTheEnd(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where a server hides half a page, and so many arrive that the last known message shows
+// once more further down, that is not the end of the chat.
+func TestPass_AKnownMessageFurtherDownIsNoEnd(t *testing.T) {
+	m := chattest.NewModel()
+	m.Fill("a", 90, 700)
+	all := m.IDs("a") // oldest first
+	hidden := all[90-11-8 : 90-11]
+	m.Before = func(string) {
+		arrivals := map[int]int{2: 14, 3: 12} // before the look right behind the first page, and the one behind that
+		m.Arrive("a", arrivals[m.Requests], func() int64 { return 700 })
+	}
+	m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
+		return slices.DeleteFunc(slices.Clone(page), func(it chat.Item) bool { return slices.Contains(hidden, it.ID) })
+	}
+	server := &evidence.Server{}
+	server.Continued(2)
+	got, _, err := runAt(server, m, 15, 10, nil)
+	require.NoError(t, err)
+	require.Equal(t, slices.Concat(all[:90-11-8], all[90-11:]), got)
 }
