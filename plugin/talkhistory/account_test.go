@@ -311,6 +311,21 @@ func TestRefusals_StopEverythingUntilTheyPass(t *testing.T) {
 	}
 }
 
+// Where others are given, a talk that the token's user has no right to costs that talk alone.
+func TestRefusals_OfOneTalkCostThatTalk(t *testing.T) {
+	t.Parallel()
+	k := withTalks(t, 8, 5)
+	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultStatus, Status: 403, Endpoint: sandbox.EndpointTalkMessages, Talks: []int{3}})
+	s := k.Reads(t, pipetest.Fields{
+		"poll_interval": "10ms", "backoff": pipetest.Fields{"initial_interval": "10ms", "max_interval": "1h"},
+	}, pipetest.Options{})
+	s.Delivers("1", "2", "4", "5", "6", "7", "8")
+	s.Until("the talk is named", func() bool { return s.Logs.Has(slog.LevelError, "talk 3,", "403") })
+	say(t, k, 5, time.Now())
+	s.Delivers("1", "2", "4", "5", "6", "7", "8")
+	assert.Equal(t, int64(1), s.Metrics.Get("kommo_talk_history_api_up"))
+}
+
 // Whichever kind of call is refused, nothing else is asked for meanwhile: the account is not
 // half read, and the log does not go up and down.
 func TestRefusals_OfTheFeedAloneAreSaidOnceAndStopEverything(t *testing.T) {

@@ -24,6 +24,7 @@ type source struct {
 	named    *named // and what a deletion is told with is kept
 
 	mu       sync.Mutex
+	answered bool                // the messages of some talk were given
 	rejected map[string]struct{} // talks in a row that were answered with another 4xx
 	ahead    time.Duration       // of the server's clock to this machine's
 }
@@ -52,6 +53,7 @@ func (s *source) Messages(ctx context.Context, talk string, q chat.TalkQuery) (c
 		return chat.TalkPage{}, s.failed(messageCalls, talk, err)
 	}
 	s.mu.Lock()
+	s.answered = true
 	clear(s.rejected)
 	if !page.Date.IsZero() {
 		s.ahead = time.Until(page.Date)
@@ -131,7 +133,7 @@ func (s *source) failed(k callKind, talk string, err error) error {
 	switch {
 	case is && refused.Reason == crm.RefusedBlocked:
 		s.health.Block(talk, err)
-	case is && refused.Everything():
+	case is && refused.Everything() && !s.lacksThis(refused):
 		s.refusals.begin(k, err, s.health.GoDown)
 	case is:
 		s.mu.Lock()
@@ -146,6 +148,14 @@ func (s *source) failed(k callKind, talk string, err error) error {
 		s.health.Fail(talk, err)
 	}
 	return err
+}
+
+// lacksThis says of a refusal of messages for lack of a right that it is of one talk alone, since
+// those of another were given.
+func (s *source) lacksThis(refused *crm.RefusedError) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return refused.Reason == crm.RefusedRight && !refused.Err.Foreign && s.answered
 }
 
 // transient tells whether a call that failed may succeed later although nobody has
