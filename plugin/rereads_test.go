@@ -179,6 +179,37 @@ func TestRereads_WaitForWhatIsOut(t *testing.T) {
 	})
 }
 
+// What was deleted before a reread, and not told yet, is told after it.
+func TestRereads_LeaveDeletionsToBeTold(t *testing.T) {
+	t.Parallel()
+	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
+		chat, sent, _ := conversation(h)
+		cache, conf := pipetest.NewCache(), rereads(h)
+		conf["changes"], conf["lookback"] = true, "1h"
+		var deleted []string
+		run := func(name string) {
+			q := pipetest.NewQueue(h.Kommo)
+			s := h.Start(t, nil, conf, options{Cache: cache, Queue: q})
+			q.Name(name)
+			q.End()
+			s.Ended()
+			for _, m := range s.Out.Of(chat) {
+				if m.Meta["kommo_operation"] == "delete" {
+					deleted = append(deleted, m.ID)
+				}
+			}
+		}
+		run(chat)
+		require.True(t, h.Remove(chat, sent[12]))
+		run(chat + "|all")
+		require.True(t, h.Remove(chat, sent[20]))
+		run(chat)
+		run(chat)
+		assert.ElementsMatch(t, []string{sent[12], sent[20]}, deleted)
+	})
+}
+
 // recipe returns the input that a section of docs/read-again.md shows, for a server, with the addresses
 // of its control inputs on a free port.
 func recipe(t *testing.T, k *pipetest.Kommo, section string, nth int) (input fields, address string) {

@@ -19,9 +19,37 @@ func (c *Checkpoint) Rewound(to int64) Checkpoint {
 }
 
 // CatchUp has c, which was rewound from o and has moved on since, cover what o did: some
-// of that may have been deleted meanwhile.
+// of that may have been deleted meanwhile. With Start.Changes c knows of it too, for that is yet to be
+// told.
 func (c *Checkpoint) CatchUp(o *Checkpoint) {
 	c.Time, c.From = max(c.Time, o.Time), max(c.From, o.From)
+	c.Seen = withMissing(c.Seen, o.Seen)
+}
+
+// withMissing returns what was delivered again with what was delivered before and is watched for
+// changes, each behind the one that it was delivered after.
+func withMissing(again, before []Seen) []Seen {
+	at := make(map[string]int, len(again))
+	for i, s := range again {
+		at[s.ID] = i + 1
+	}
+	behind := map[int][]Seen{} // by how many of again come first
+	place, missing := 0, false
+	for _, s := range before {
+		if i, ok := at[s.ID]; ok {
+			place = i
+		} else if s.Hash != 0 || s.Mark != 0 {
+			behind[place], missing = append(behind[place], s), true
+		}
+	}
+	if !missing {
+		return again
+	}
+	out := slices.Clone(behind[0])
+	for i, s := range again {
+		out = append(append(out, s), behind[i+1]...)
+	}
+	return out
 }
 
 // firms returns the ids that a checkpoint knows, and whether they are firm. Its ids are kept
