@@ -264,9 +264,26 @@ func (m *simMsg) ahead() bool {
 // tell that it was delivered.
 func (m *simMsg) mistimed() bool {
 	m.again++
-	return m.again <= 12 && (m.key < 101_000 || m.c.w.on.has(simNoTime) || slices.ContainsFunc(m.c.all[:m.n], func(o *simMsg) bool {
+	return m.again <= 12 && (m.key < 101_000 || m.c.w.on.has(simNoTime) || m.uprooted() || slices.ContainsFunc(m.c.all[:m.n], func(o *simMsg) bool {
 		return o.key > m.c.w.serverMs(o.at)+time.Minute.Milliseconds()
 	}))
+}
+
+// uprooted says of a message that of the eight accepted last only such are left which are
+// listed below it, though they came after it: then what stands above these is taken for new.
+func (m *simMsg) uprooted() bool {
+	below, seen := false, 0
+	for _, o := range slices.Backward(m.c.order) {
+		if o.gone == noTime {
+			if below = o.at > m.at && o.key < m.key; !below {
+				return false
+			}
+		}
+		if seen++; seen == 8 {
+			break
+		}
+	}
+	return below
 }
 
 // unplaced says of a message without a time that it stands among those of the future, with

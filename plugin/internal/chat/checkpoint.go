@@ -96,10 +96,11 @@ func (c *Checkpoint) Advance(delivered []Seen, lookback time.Duration, now int64
 	floor := c.floor(lookback)
 	all := make([]Seen, 0, len(c.Seen)+len(delivered))
 	all = append(append(all, c.Seen...), delivered...)
-	// What lies within the lookback and what was delivered after that.
+	// What lies within the lookback and what was delivered after that. What is ahead of the
+	// clock by less than the lookback soon lies within it.
 	begin := max(0, len(all)-anchors)
 	for i, s := range all[:begin] {
-		if second(s.Time) >= floor && s.Time <= now {
+		if second(s.Time) >= floor && s.Time <= now+lookback.Milliseconds() {
 			begin = i
 			break
 		}

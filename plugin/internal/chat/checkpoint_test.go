@@ -62,6 +62,23 @@ func TestCheckpoint_Format(t *testing.T) {
 	assert.Equal(t, `{"version":1,"time_ms":5123,"from_ms":4000,"seen":[{"id":"a","time_ms":4001},{"id":"b","time_ms":5123}]}`, string(b))
 }
 
+// Behind a clock that is slow by less than the lookback, a late message stays known as
+// long as what was delivered before it.
+func TestCheckpoint_SlowClock(t *testing.T) {
+	const lookback = 5 * time.Second
+	var c Checkpoint
+	for i := range 10 {
+		c.Advance([]Seen{{ID: fmt.Sprint("before ", i), Time: 62_000}}, lookback, 60_000)
+	}
+	c.Advance([]Seen{{ID: "late", Time: 50_000}, {ID: "on time", Time: 59_000}}, lookback, 60_000)
+	for i := range 2 * anchors {
+		c.Advance([]Seen{{ID: fmt.Sprint("after ", i), Time: 63_000}}, lookback, 60_000)
+	}
+	c.Advance([]Seen{{ID: "last", Time: 66_000}}, lookback, 70_000)
+	require.True(t, c.firms(c.floor(lookback))["before 0"])
+	require.Contains(t, c.firms(0), "late", "it would be new above what is firm")
+}
+
 // A checkpoint keeps what can still be met and nothing else.
 func TestCheckpoint_StaysSmall(t *testing.T) {
 	const clock = int64(1) << 40

@@ -70,13 +70,14 @@ type pass struct {
 	seen map[string]bool
 	// back has the ids in backFrom.Seen in the same way.
 	back    map[string]bool
-	again   bool  // the walk at the top has met one of those
-	met     bool  // something that was delivered has been passed
-	above   bool  // something new has been passed
-	now     int64 // the server's clock at the first page
-	span    int   // how many entries a page really holds, as far as known
-	fullest int   // how many the fullest page held
-	nearby  int64 // the last time of the page before
+	again   bool   // the walk at the top has met one of those
+	met     bool   // something that was delivered has been passed
+	above   bool   // something new has been passed
+	now     int64  // the server's clock at the first page
+	span    int    // how many entries a page really holds, as far as known
+	fullest int    // how many the fullest page held
+	nearby  int64  // the last time of the page before
+	last    string // the id that it had
 	emitted int
 
 	// Of Result.
@@ -178,9 +179,10 @@ func (p *pass) fetchEarly(ctx context.Context, offset int, e *early) ([]Item, er
 
 // fillTimes gives an item without a time that of the newer one next to it: it may be
 // as new as that, and so it is not taken for old. One that was delivered is known by its
-// id for that long (Checkpoint.Advance). A page without any time is as new as the last
-// that had one, for that stands next to it most often; the first, and what stands above all
-// others, is as new as the checkpoint.
+// id for that long (Checkpoint.Advance). The first of a page may be the last of the page
+// before. A page without any time is as new as the last that had one, for that stands next
+// to it most often; the first, and what stands above all others, is as new as the
+// checkpoint.
 func (p *pass) fillTimes(page []Item, offset int) {
 	for i := 0; i < len(page); {
 		if page[i].Time != 0 {
@@ -192,9 +194,13 @@ func (p *pass) fillTimes(page []Item, offset int) {
 			end++
 		}
 		var fill int64
+		newer, known := p.nearby, page[0].ID != "" && page[0].ID == p.last
+		if i > 0 {
+			newer, known = page[i-1].Time, true
+		}
 		switch {
-		case i > 0 && (page[i-1].Time <= p.now || end == len(page)):
-			fill = page[i-1].Time
+		case known && (newer <= p.now || end == len(page)):
+			fill = newer
 		case end < len(page):
 			fill = page[end].Time
 			if offset == 0 {
@@ -208,7 +214,7 @@ func (p *pass) fillTimes(page []Item, offset int) {
 		}
 	}
 	if len(page) > 0 {
-		p.nearby = page[len(page)-1].Time
+		p.nearby, p.last = page[len(page)-1].Time, page[len(page)-1].ID
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -394,4 +395,22 @@ func TestPass_ArrivesBetweenWhatWasRead(t *testing.T) {
 	got, _, err := run(m, 5, 10, nil)
 	require.NoError(t, err)
 	require.Equal(t, m.IDs("a"), got)
+}
+
+// The first of a page, which was the last of the page before, is as new as it was there.
+func TestPass_WithoutTimesAcrossPages(t *testing.T) {
+	m := chattest.NewModel()
+	m.Fill("a", 9, 1000)
+	items := m.Chats["a"]
+	for i := range 3 {
+		items[3+i].Time = 0
+		items[6+i].Time -= 2 * time.Hour.Milliseconds()
+	}
+	got, _, err := run(m, 3, 10, func(s *chat.Start) {
+		s.Known, s.Lookback = true, time.Minute
+		s.From.Time, s.From.From = m.Now-time.Hour.Milliseconds(), m.Now-time.Hour.Milliseconds()
+		s.From.Seen = []chat.Seen{{ID: "deleted since", Time: s.From.Time}}
+	})
+	require.NoError(t, err)
+	require.Equal(t, m.IDs("a")[3:], got)
 }
