@@ -157,6 +157,8 @@ func (w *simWorld) unlike() *simMsg {
 		for _, m := range c.all {
 			switch {
 			case m.null, m.noID, m.accepted == noTime, m.lost, m.late, !m.watched():
+			case w.cfg.latest && m.key/1000 <= w.serverMs(c.freshSaved)/1000:
+				// It shares its second with what the first look left out.
 			case m.gone != noTime && m.has != simNothing, m.gone == noTime && m.has != len(m.versions)-1:
 				return m
 			}

@@ -91,7 +91,7 @@ func (m *simMsg) required() bool {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		if c.freshSaved == noTime || m.at <= c.freshSaved || m.late && m.deep() {
+		if c.freshSaved == noTime || m.at <= c.freshSaved || (m.late || c.w.on.has(simFreeOrder)) && m.deep() {
 			return false
 		}
 	}
@@ -137,10 +137,16 @@ func (m *simMsg) orphaned() bool {
 }
 
 // deep says that a message stands deeper in the listing than the first look of
-// start_from: latest goes.
+// start_from: latest goes, or that more than that look holds are of the same second.
 func (m *simMsg) deep() bool {
 	cfg := &m.c.w.cfg
-	return slices.Index(m.c.items, m) >= cfg.pageSize*cfg.maxBufferedPages
+	most, of := cfg.pageSize*cfg.maxBufferedPages, 0
+	for _, o := range m.c.all {
+		if o.key/1000 == m.key/1000 {
+			of++
+		}
+	}
+	return slices.Index(m.c.items, m) >= most || of > most
 }
 
 // missing returns the messages that must come and have not. Caller holds mu.
@@ -182,7 +188,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.unplaced(0) && !m.ahead():
+	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.c.deceived && !m.unplaced(0) && !m.ahead():
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }

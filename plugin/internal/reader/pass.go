@@ -73,6 +73,11 @@ func (r *Reader) pass(c *record) error {
 	case found.Believed:
 		c.believed = true
 	}
+	if w.restart && !w.known && !found.Set {
+		// Nothing was there. What can't be decoded goes: should the Store forget it, the
+		// chat would look like one that was never read.
+		found.Set = true
+	}
 	if found.Set && w.quiet() {
 		w.known = true
 		w.read = found.Checkpoint
