@@ -361,6 +361,7 @@ func TestTalk_Changes(t *testing.T) {
 		m.Arrive(rapid.IntRange(0, 100).Draw(t, "messages"), storm.Gap)
 		edits := &chattest.Edits{}
 		chance := rapid.IntRange(0, 30).Draw(t, "edits")
+		from, to := m.FromOff, m.ToOff
 		clock := rapid.SampledFrom([]int64{0, 0, -3 * 3600, 3 * 3600}).Draw(t, "the filter's clock is off by")
 		moments := &chattest.Moments{Rnd: rnd, Hidden: map[string]bool{}, Chance: rapid.SampledFrom([]int{0, 0, 20}).Draw(t, "hides")}
 		calm := false
@@ -402,7 +403,7 @@ func TestTalk_Changes(t *testing.T) {
 			}
 			l.end(t, found, err)
 			moments.Ended(err == nil)
-			m.FromOff, m.ToOff = m.FromOff%3600+clock, m.ToOff%3600+clock
+			m.FromOff, m.ToOff = from+clock, to+clock
 		}
 		if clock > 0 {
 			return // what it hides can't be known; but it is not deleted
