@@ -13,19 +13,31 @@ const (
 	farthest = 1 << 33
 )
 
-const notKept = "the API gives messages of other times than it is asked for, so that they can't be read in parts"
+const (
+	notKept = "the API gives messages of other times than it is asked for, so that they can't be read in parts"
+	notMet  = "the API's time filter hides messages of the time that it is asked for, so that they can't be read in parts"
+)
 
 // cut delivers a period that has more than may be held, in parts by time from the oldest
 // on. l is what a walk has read of it before it gave up.
 //
 // Where the oldest message comes first, that is a part. Where the newest does, it is the
-// last part, and is held until the others are delivered. Else the parts are searched.
+// last part, and is held until the others are delivered. Else the parts are searched. What
+// two parts that meet both have to show tells that the filter means the times that the
+// messages show: else what lies between them would be hidden.
 func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 	for {
 		switch {
 		case l.outside:
 			return p.tooMany(notKept)
 		case !l.blind && l.newestFirst():
+			page, _, err := p.ask(ctx, period{l.last, l.last}, spot{1, p.limit})
+			if err != nil {
+				return err
+			}
+			if i, _ := l.shared(page); i < 0 {
+				return p.tooMany(notMet)
+			}
 			held := slices.DeleteFunc(l.sorted(0), func(it Item) bool { return second(it.Time) <= l.last })
 			now := p.now
 			if err := p.parts(ctx, period{w.from, max(1, l.last)}); err != nil {
@@ -41,12 +53,14 @@ func (p *talkPass) cut(ctx context.Context, w period, l *talkList) error {
 			return err
 		}
 		w.from = l.last
-		var whole bool
-		var err error
-		if l, whole, err = p.read(ctx, w); err != nil {
+		next, whole, err := p.read(ctx, w)
+		if err != nil {
 			return err
 		}
-		if whole {
+		if i, _ := l.shared(next.items); i < 0 {
+			return p.tooMany(notMet)
+		}
+		if l = next; whole {
 			return p.deliver(ctx, w, l)
 		}
 	}

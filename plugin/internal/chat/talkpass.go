@@ -147,19 +147,24 @@ func (p *talkPass) run(ctx context.Context) error {
 // filterLies looks at a talk without the filter if it lets nothing pass that was
 // delivered, though something of that lies in the period: it may have been deleted, or
 // the filter means another time than the messages show. Then something that was sent before
-// the first look is missing in that.
+// the first look is missing in that. The first page tells where the newest message comes
+// first; else a period does that begins earlier than any two clocks of this world differ.
 func (p *talkPass) filterLies(ctx context.Context, w period, l *talkList) (bool, error) {
 	if from, _ := w.query(); from == 0 || len(p.seen)+len(p.back) == 0 || l.met {
 		return false, nil
 	}
-	page, _, err := p.ask(ctx, period{}, spot{1, p.limit})
-	for i := range page {
-		it := &page[i]
-		if s := second(it.Time); it.ID != "" && it.Time != 0 && !l.has(it.ID) && w.has(s) && s < second(p.now) {
-			return true, err
-		}
+	now := p.now
+	hidden := func(it Item) bool {
+		s := second(it.Time)
+		return it.ID != "" && it.Time != 0 && !l.has(it.ID) && w.has(s) && s < second(now)
 	}
-	return false, err
+	page, _, err := p.ask(ctx, period{}, spot{1, p.limit})
+	if err != nil || slices.ContainsFunc(page, hidden) {
+		return err == nil, err
+	}
+	wide, whole, err := p.walk(ctx, period{from: max(1, w.from-2*day)})
+	p.now = now
+	return err == nil && (!whole || slices.ContainsFunc(wide.items, hidden)), err
 }
 
 // latest finds the checkpoint of a talk that is to be read from now on. What lies within
