@@ -465,7 +465,7 @@ func TestChats_BadDays(t *testing.T) {
 		"403, an address":   {sandbox.Fault{Status: 403, Body: sandbox.BodyHTML}, []string{"status 403", "blocked for overload"}, true},
 		"404":               {sandbox.Fault{Status: 404}, []string{"status 404", "api_url"}, true},
 		"400":               {sandbox.Fault{Status: 400}, []string{"status 400"}, true},
-		"redirect":          {sandbox.Fault{Kind: sandbox.FaultRedirect}, []string{"set api_url to http://elsewhere.invalid"}, true},
+		"redirect":          {sandbox.Fault{Kind: sandbox.FaultRedirect}, []string{"points to another host: set api_url to the API's own address"}, true},
 		"429":               {sandbox.Fault{Status: 429, Count: 2}, []string{"status 429"}, false},
 		"429, Retry-After":  {sandbox.Fault{Status: 429, Count: 1, RetryAfter: time.Second}, []string{"status 429", "next in 1s"}, false},
 		"500":               {sandbox.Fault{Status: 500, Count: 2}, []string{"status 500"}, false},

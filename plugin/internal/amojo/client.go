@@ -57,6 +57,7 @@ type Client struct {
 	path, raw string // up to the chat's id, as it is and escaped
 	clock     *clock
 	sign      func(date, path string) string // hides the secret from %v
+	keep      func(context.Context) context.Context
 }
 
 // NewClient checks conf and returns a Client. An error names the configuration
@@ -101,6 +102,7 @@ func NewClient(conf Config) (*Client, error) {
 		sign: func(date, path string) string {
 			return Sign(conf.Secret, http.MethodGet, emptyMD5, contentType, date, path)
 		},
+		keep: func(ctx context.Context) context.Context { return apicall.WithSecret(ctx, conf.Secret) },
 	}, nil
 }
 
@@ -171,6 +173,7 @@ func (c *Client) HistoryBeyond(ctx context.Context, chatID string, offset, limit
 		return nil
 	}
 
+	ctx = c.keep(ctx)
 	err := c.call.Get(ctx, build, decode)
 	if refused := refusal(err); refused != nil && !refused.Foreign {
 		for _, offset := range c.clock.others(refused.Date, signed) {

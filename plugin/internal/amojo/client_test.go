@@ -526,7 +526,13 @@ func TestNoErrorShowsTheSecretOrASignature(t *testing.T) {
 		"rejected":  func(r *http.Request) (*http.Response, error) { return reply(r, 400, echo(r)), nil },
 		"throttled": func(r *http.Request) (*http.Response, error) { return reply(r, 429, echo(r)), nil },
 		"failed":    func(r *http.Request) (*http.Response, error) { return reply(r, 500, echo(r)), nil },
-		"created":   func(r *http.Request) (*http.Response, error) { return reply(r, 201, echo(r)), nil },
+		"traced by a signature": func(r *http.Request) (*http.Response, error) {
+			return reply(r, 500, `{"trace_id":"`+signature[:32]+`"}`), nil
+		},
+		"traced by the secret": func(r *http.Request) (*http.Response, error) {
+			return reply(r, 500, `{"trace_id":"`+testSecret[:32]+`"}`), nil
+		},
+		"created": func(r *http.Request) (*http.Response, error) { return reply(r, 201, echo(r)), nil },
 		"redirected": func(r *http.Request) (*http.Response, error) {
 			return reply(r, 302, "", "Location", "https://o/?s="+signature), nil
 		},
@@ -558,8 +564,8 @@ func TestNoErrorShowsTheSecretOrASignature(t *testing.T) {
 				assert.Contains(t, err.Error(), `reading the history of chat "`+testChat+`": `)
 				texts = append(texts, err.Error(), fmt.Sprintf("%+v %#v %s", err, err, err), fmt.Sprintf("%+v %#v", c, c))
 				for _, text := range texts {
-					assert.NotContains(t, text, testSecret)
-					assert.NotContains(t, text, signature)
+					assert.NotContains(t, text, testSecret[:32])
+					assert.NotContains(t, text, signature[:32])
 					assert.NotContains(t, text, chatText)
 					assert.NotContains(t, text, phone)
 					assert.NotContains(t, text, "limit=50")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -18,12 +19,10 @@ const (
 	// htmlPage is what a StatusError says of an HTML body.
 	htmlPage = "an HTML page"
 
-	// maxErrorType and maxErrorCode bound what is told of an error's fields, in bytes.
-	maxErrorType = 100
-	maxErrorCode = 9
-
-	// maxTraceID bounds StatusError.TraceID, in bytes: a UUID. A signature is longer.
-	maxTraceID = 36
+	// maxErrorType and maxErrorCode bound what is told of an error's fields, in bytes. A
+	// phone number is longer.
+	maxErrorType = 60
+	maxErrorCode = 5
 
 	// maxErrorBody is how much of an error's body is read, in bytes.
 	maxErrorBody = 64 << 10
@@ -66,7 +65,7 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	}
 }
 
-func newStatusError(host, urlField string, resp *http.Response, received time.Time) *StatusError {
+func newStatusError(host, urlField string, sent carried, resp *http.Response, received time.Time) *StatusError {
 	e := &StatusError{Status: resp.StatusCode, Host: host, urlField: urlField}
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && !cached(resp.Header) {
 		e.Date = date
@@ -81,6 +80,11 @@ func newStatusError(host, urlField string, resp *http.Response, received time.Ti
 		return e
 	}
 	fields := ownFields(body)
+	for _, field := range []*scalar{&fields.ErrorCode, &fields.ErrorType, &fields.TraceID} {
+		if sent.has(string(*field)) {
+			*field = ""
+		}
+	}
 	e.Body = ownWords(fields)
 	e.ErrorType = code(string(fields.ErrorType))
 	e.TraceID = traceID(string(fields.TraceID))
@@ -183,14 +187,28 @@ func code(s string) string {
 	return s
 }
 
-// traceID accepts what looks like one, so neither a sentence nor a signature nor a phone
-// number.
+// traceForm is a UUID, or 16 or 32 hex digits as in B3 and W3C Trace Context: the API's own form
+// is not documented. A signature and a channel's secret are longer.
+var traceForm = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32})$`)
+
+// aPhone is what a phone number has, and few ids do.
+var aPhone = regexp.MustCompile(`[0-9]{10}`)
+
+// traceID returns what has the form of one, and "" for anything else.
 func traceID(s string) string {
-	digits := !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
-	if len(s) > maxTraceID || digits || strings.ContainsFunc(s, func(r rune) bool { return !isAlnum(r) && r != '-' && r != '_' }) {
+	if !traceForm.MatchString(s) || aPhone.MatchString(s) {
 		return ""
 	}
 	return s
+}
+
+// knownEncoding names an encoding only if it is one that servers use.
+func knownEncoding(s string) string {
+	switch s = strings.ToLower(strings.TrimSpace(s)); s {
+	case "gzip", "x-gzip", "br", "deflate", "compress", "zstd":
+		return s
+	}
+	return "one that is not known"
 }
 
 // clean makes foreign text safe for one line of a log: no control or invisible

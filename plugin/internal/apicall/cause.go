@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"strings"
 )
 
@@ -15,10 +17,14 @@ const maxCause = 300
 
 // cause is an error of the transport whose text repeats nothing that the other
 // side sent: net/http quotes a head that it can't read and the debug data of a
-// GOAWAY, and that may be anything, a piece of an earlier body too.
+// GOAWAY, and that may be anything, a piece of an earlier body too; crypto/x509 lists
+// the names that a certificate is for.
 type cause struct{ err error }
 
 func (c *cause) Error() string {
+	if named, ok := errors.AsType[x509.HostnameError](c.err); ok {
+		return "x509: the certificate does not name " + clean(named.Host, maxCause)
+	}
 	text := c.err.Error()
 	if i := strings.Index(text, "malformed "); i >= 0 {
 		if end := strings.IndexAny(text[i:], `:"`); end >= 0 {
@@ -53,6 +59,13 @@ func (c *cause) Error() string {
 
 func (c *cause) Unwrap() error { return c.err }
 
+// proxyError is a proxy's answer that is not 200 to the question for a connection.
+type proxyError struct{ status int }
+
+func (e proxyError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("the proxy answered with status %d %s", e.status, http.StatusText(e.status)))
+}
+
 // advice says what to check when there was no answer. The texts of net/http are
 // compared where it has no type for an error.
 func (e *NoAnswerError) advice() string {
@@ -64,6 +77,7 @@ func (e *NoAnswerError) advice() string {
 		invalid  x509.CertificateInvalidError
 		verify   *tls.CertificateVerificationError
 		record   tls.RecordHeaderError
+		proxy    proxyError
 	)
 	text := e.Err.Error()
 	switch {
@@ -80,9 +94,9 @@ func (e *NoAnswerError) advice() string {
 		return "what listens there does not speak TLS: check the scheme and the port in " + field + ", https:// or http://, and proxy_url"
 	case strings.Contains(text, "malformed HTTP"):
 		return "what listens there does not speak HTTP: check the scheme and the port in " + field + ", https:// or http://, and proxy_url"
-	case strings.Contains(text, "Proxy Authentication Required"):
+	case errors.As(e.Err, &proxy) && proxy.status == http.StatusProxyAuthRequired:
 		return "the proxy wants a user and password: put them into proxy_url"
-	case strings.Contains(text, "proxyconnect"), strings.Contains(text, "socks connect"):
+	case errors.As(e.Err, &proxy), strings.Contains(text, "proxyconnect"), strings.Contains(text, "socks connect"):
 		return "the proxy can't be used: check " + field + ", proxy_url and the network"
 	}
 	return "check " + field + ", proxy_url and the network"

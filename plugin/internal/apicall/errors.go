@@ -29,8 +29,8 @@ type StatusError struct {
 	Status int
 	Host   string // the host that was asked, with its port if the URL has one
 	// Body is what the API itself says: the fields error_code and error_type of a JSON
-	// body, where they are a short number or a name in capitals. It is "an HTML page"
-	// for one, and "" for anything else.
+	// body, where they are a short number or a name in capitals and no piece of what was sent.
+	// It is "an HTML page" for one, and "" for anything else.
 	Body string
 
 	// ErrorType is the field error_type of a JSON body, in the same way; "" without one
@@ -45,7 +45,8 @@ type StatusError struct {
 	InvalidScope bool
 
 	// TraceID is the field trace_id of a JSON body, for which the vendor's support
-	// asks (chats-api.md, row 500); "" without one.
+	// asks (chats-api.md, row 500), where it has the form of one and is no piece of what was
+	// sent; "" without one.
 	TraceID string
 
 	// Date is the answer's Date header; zero without one, and for an answer out of a

@@ -270,6 +270,7 @@ func (c *Caller) attempt(
 		req = req.WithContext(attemptCtx)
 	}
 	host := req.URL.Host
+	sent := carriedBy(ctx, req)
 
 	// noAnswer tells a timeout from a broken connection, and both from a caller
 	// that has gone: errors of the transport don't say whose context ended.
@@ -319,7 +320,7 @@ func (c *Caller) attempt(
 				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: it is an HTML page: check %s and proxy_url: %w", host, c.urlName, err)
 			case encoding != "" && !strings.EqualFold(encoding, "identity"):
 				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: its Content-Encoding is %s, which was not asked for: check %s and proxy_url: %w",
-					host, clean(encoding, 30), c.urlName, err)
+					host, knownEncoding(encoding), c.urlName, err)
 			case len(bytes.TrimSpace(body)) == 0:
 				return OutcomeBrokenBody, fmt.Errorf("decoding the answer of %s: status 200 with an empty body: check %s and proxy_url: %w", host, c.urlName, err)
 			}
@@ -332,9 +333,9 @@ func (c *Caller) attempt(
 		}
 		return OutcomeEmpty, nil
 	case status >= 300 && status < 400:
-		return OutcomeRedirected, redirectError(host, c.urlName, resp)
+		return OutcomeRedirected, redirectError(c.urlName, req.URL, sent, resp)
 	default:
-		return outcomeOf(status), newStatusError(host, c.urlName, resp, received)
+		return outcomeOf(status), newStatusError(host, c.urlName, sent, resp, received)
 	}
 }
 
@@ -348,43 +349,6 @@ func (c *Caller) failedToAsk(err error, retryIn time.Duration) {
 	if c.limitFailed != nil {
 		c.limitFailed(err, retryIn)
 	}
-}
-
-// readableLocation takes a Location away that can't be read: http.Client would
-// return it as text in an error, before it asks CheckRedirect.
-type readableLocation struct{ next http.RoundTripper }
-
-func (t readableLocation) RoundTrip(req *http.Request) (*http.Response, error) {
-	next := t.next
-	if next == nil {
-		next = http.DefaultTransport
-	}
-	resp, err := next.RoundTrip(req)
-	if err == nil && resp.Header.Get("Location") != "" {
-		if _, parseErr := resp.Location(); parseErr != nil {
-			resp.Header.Del("Location")
-		}
-	}
-	return resp, err
-}
-
-// CloseIdleConnections is for http.Client's method of that name.
-func (t readableLocation) CloseIdleConnections() {
-	if closer, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		closer.CloseIdleConnections()
-	}
-}
-
-// redirectError names only the host that the answer points to, because the rest
-// of a Location can carry anything.
-func redirectError(host, urlField string, resp *http.Response) error {
-	to := "nowhere"
-	advice := "set " + urlField + " to the API's own address"
-	if location, err := resp.Location(); err == nil && location.Host != "" {
-		base := url.URL{Scheme: location.Scheme, Host: location.Host}
-		to, advice = location.Host, "if that is the API, set "+urlField+" to "+base.String()
-	}
-	return fmt.Errorf("asking %s: status %d points to %s: %s: %w", host, resp.StatusCode, clean(to, 100), clean(advice, 200), ErrRedirect)
 }
 
 func isTimeout(err error) bool {

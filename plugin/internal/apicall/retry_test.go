@@ -149,7 +149,10 @@ func TestGet_Outcomes(t *testing.T) {
 		"200":                 {ok, OutcomeOK, false, ""},
 		"204":                 {answer{status: 204}, OutcomeEmpty, false, ""},
 		"201":                 {answer{status: 201, body: `{}`}, OutcomeRejected, false, "status 201"},
-		"301":                 {answer{status: 301, header: map[string]string{"Location": "https://other.example/x?" + secretText}}, OutcomeRedirected, false, "other.example: if that is the API, set base_url to https://other.example"},
+		"301":                 {answer{status: 301, header: map[string]string{"Location": "https://other.example/x?" + secretText}}, OutcomeRedirected, false, "points to another host: set base_url to the API's own address, and check proxy_url"},
+		"301 to plain HTTP":   {answer{status: 301, header: map[string]string{"Location": "http://API.example:80/x?" + secretText}}, OutcomeRedirected, false, "points to http://api.example:80: if that is the API, set base_url to it"},
+		"301 to a neighbour":  {answer{status: 301, header: map[string]string{"Location": "https://eu-2.api.example/x?" + secretText}}, OutcomeRedirected, false, "points to https://eu-2.api.example: if that is the API, set base_url to it"},
+		"302 to a login page": {answer{status: 302, header: map[string]string{"Location": "/login?" + secretText}}, OutcomeRedirected, false, "points to another page there: check base_url"},
 		"302 nowhere":         {answer{status: 302}, OutcomeRedirected, false, "points to nowhere"},
 		"304":                 {answer{status: 304}, OutcomeRedirected, false, "not followed"},
 		"400":                 {answer{status: 400, body: `{"error_code":"E1","error_description":"no such\nchat","text":"` + secretText + `"}`}, OutcomeRejected, false, "status 400 Bad Request"},
@@ -166,6 +169,7 @@ func TestGet_Outcomes(t *testing.T) {
 		"410":                 {answer{status: 410}, OutcomeRejected, false, "check the ids"},
 		"522 HTML":            {answer{status: 522, body: "<html>" + secretText}, OutcomeServerError, true, "status 522 (an HTML page): try again later, something before the API failed"},
 		"526":                 {answer{status: 526}, OutcomeServerError, true, "status 526: try again later"},
+		"odd encoding":        {answer{status: 200, header: map[string]string{"Content-Encoding": secretText}, body: "\x8b\x00"}, OutcomeBrokenBody, true, "its Content-Encoding is one that is not known, which was not asked for"},
 		"br with 200":         {answer{status: 200, header: map[string]string{"Content-Encoding": "br"}, body: "\x8b\x00"}, OutcomeBrokenBody, true, "its Content-Encoding is br, which was not asked for"},
 		"malformed head":      {answer{err: errors.New(`net/http: HTTP/1.x transport connection broken: malformed HTTP response "` + secretText + `"`)}, OutcomeUnreachable, true, "does not speak HTTP: check the scheme and the port in base_url"},
 		"malformed header":    {answer{err: errors.New("malformed MIME header line: " + secretText)}, OutcomeUnreachable, true, "no answer: check base_url"},
@@ -175,7 +179,7 @@ func TestGet_Outcomes(t *testing.T) {
 		"no TLS":              {answer{err: errors.New("http: server gave HTTP response to HTTPS client")}, OutcomeUnreachable, true, "does not speak TLS: check the scheme"},
 		"unknown authority":   {answer{err: x509.UnknownAuthorityError{}}, OutcomeUnreachable, true, "add its authority to tls.root_cas"},
 		"expired":             {answer{err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}}, OutcomeUnreachable, true, "check this machine's clock"},
-		"of another host":     {answer{err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "h"}}, OutcomeUnreachable, true, "is for another host: check base_url"},
+		"of another host":     {answer{err: x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{secretText}}, Host: "h"}}, OutcomeUnreachable, true, "is for another host: check base_url"},
 		"503":                 {answer{status: 503, body: "<!DOCTYPE html><p>" + secretText}, OutcomeServerError, true, "(an HTML page)"},
 		"reset":               {answer{err: reset}, OutcomeUnreachable, true, "no answer: check base_url, proxy_url and the network: read tcp: connection reset by peer"},
 		"EOF":                 {answer{err: io.EOF}, OutcomeUnreachable, true, "EOF"},
@@ -530,8 +534,14 @@ func TestGet_FieldsOfAStatusError(t *testing.T) {
 	assert.Empty(t, e.ErrorType)
 	e = get(answer{status: 500, body: `{"trace_id":"2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b"}`})
 	assert.Contains(t, e.Error(), "trace_id 2f1acc6c-ba2e-40ac-83b1-0de9a5cbbe4b: try again later")
-	for _, id := range []string{"2a2593df86235c44943a40ce35409d18bda5778c", "a sentence", "я", "15551234567"} {
-		assert.Empty(t, get(answer{status: 500, body: `{"trace_id":"` + id + `"}`}).TraceID)
+	for _, id := range []string{"463ac35c9f6413ad", "4bf92f3577b34da6a3ce929d0e0e4736"} {
+		assert.Equal(t, id, get(answer{status: 500, body: `{"trace_id":"` + id + `"}`}).TraceID)
+	}
+	for _, id := range []string{
+		"2a2593df86235c44943a40ce35409d18bda5778c", "a sentence", "я", "15551234567", "tok-SECRETTOKEN-4242", "ALICE_SMITH", "abcdef",
+		"0155512345678901", "a0155512345678901bcdefabcdefabcd", "2f1acc6c-ba2e-40ac-83b1-015551234567", "2f1acc6cba2e-40ac-83b1-0de9-a5cbbe4b",
+	} {
+		assert.Empty(t, get(answer{status: 500, body: `{"trace_id":"` + id + `"}`}).TraceID, id)
 	}
 	date := "Tue, 13 Dec 2022 11:00:00 GMT"
 	assert.False(t, get(answer{status: 403, header: map[string]string{"Date": date, "Age": "0"}}).Date.IsZero())
