@@ -101,3 +101,19 @@ func TestAnnounced_TheListHasTwoMinutes(t *testing.T) {
 		})
 	}
 }
+
+// The feed can name anything for a message.
+func TestAnnounced_WhatIsMissingIsNamedByAnID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const odd = "+79161234567 wrote words"
+		kommo, _, log, _ := startInBubble(t, "poll_interval: 5s")
+		require.NoError(t, kommo.SetFaults(sandbox.Fault{Kind: sandbox.FaultLate, Endpoint: sandbox.EndpointTalkMessages, Messages: []string{odd}}))
+		require.NoError(t, kommo.AppendTalk(5, sandbox.TalkText("first", time.Now(), "words"), sandbox.TalkText(odd, time.Now(), "words")))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Len(t, log.Complaints(), 1)
+		assert.Contains(t, log.Complaints()[0], ": [not an id]")
+		assert.NotContains(t, log.Complaints()[0], "7916")
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/component"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/feed"
 )
@@ -116,10 +117,16 @@ func (r *report) isMissing(talk string, messages []string) {
 		return
 	}
 	const named = 5
-	ids := strings.Join(messages[:min(len(messages), named)], ", ")
+	var ids []string
+	for _, id := range messages[:min(len(messages), named)] {
+		if !apicall.PlainID(id) {
+			id = "[not an id]"
+		}
+		ids = append(ids, id)
+	}
 	if len(messages) > named {
-		ids += ", …"
+		ids = append(ids, "…")
 	}
 	r.Log.Warnf("Talk %s: the feed has announced %s that the talk does not list, also when it was read again; deleted since, or lost by the API, which can't be told apart%s: %s",
-		talk, component.Plural(len(messages), "message", "messages"), more, ids)
+		talk, component.Plural(len(messages), "message", "messages"), more, strings.Join(ids, ", "))
 }
