@@ -64,7 +64,7 @@ func (c *checker) judgeAccount(account crm.Account, err error) {
 	switch {
 	case err != nil:
 		c.failed(id, err)
-	case account.AmojoID == "":
+	case !c.plain(account.AmojoID):
 		c.add(id, Warning, "no_amojo_id", say("the account does not tell its amojo_id, so no scope_id can be made"), "take scope_id from the answer of the channel's connect call")
 	default:
 		c.known.amojoID = account.AmojoID

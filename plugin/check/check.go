@@ -181,6 +181,20 @@ func (c *checker) unseen(id, format string, args ...any) {
 	c.add(id, OK, NotSeen, say(strings.ReplaceAll(what, "_", " ")+" not seen: "+format, args...), "")
 }
 
+// plain reports whether a text of an answer may be shown as an id or a name.
+func (c *checker) plain(text string) bool {
+	const shortest = 8 // of what tells something of a secret
+	if !apicall.PlainID(text) {
+		return false
+	}
+	for _, secret := range []string{c.account.token, c.conf.ChannelSecret} {
+		if len(text) >= shortest && strings.Contains(strings.ToLower(secret), strings.ToLower(text)) {
+			return false
+		}
+	}
+	return true
+}
+
 // failed writes the line of a call that failed. What is only not asked any more has none.
 func (c *checker) failed(id string, err error) { c.failedAs(Error, id, err) }
 

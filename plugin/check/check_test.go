@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,6 +152,11 @@ func TestCheck_Token(t *testing.T) {
 			assertNothingPrivate(t, report)
 		})
 	}
+	report := checked(t, world(t, sandbox.Config{}), func(c *Config) {
+		c.AccessToken = "e30." + base64.RawURLEncoding.EncodeToString([]byte(`{"scopes":["crm","of_somebody"]}`)) + ".e30"
+	})
+	assert.Contains(t, finding(t, report, "token.scopes").Text, "(it has crm, of_somebody)")
+	assert.Contains(t, finding(t, report.Public(), "token.scopes").Text, "(it has crm)")
 }
 
 func TestCheck_MakesTheScopeIDOfTheChannelsID(t *testing.T) {
@@ -190,13 +196,53 @@ func TestCheck_NamesHeadersAboutLimits(t *testing.T) {
 	s := world(t, sandbox.Config{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-RateLimit-Remaining", "6")
-		w.Header().Set("X-Quota", "of Somebody")
+		w.Header().Set("X-RateLimit-Reset", "1700000000")
+		w.Header().Set("RateLimit", "of Somebody")
+		w.Header().Set("X-Quota-79161234567", "1")
+		w.Header().Set("X-RateLimit-Of-Somebodys-Account", "31337001")
 		s.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	report, err := Run(t.Context(), both(server))
 	require.NoError(t, err)
-	assert.Equal(t, "answers have X-Quota, X-Ratelimit-Remaining: 6", finding(t, report, "account.limit_headers").Text)
+	assert.Equal(t, "answers have Ratelimit: no plain number, X-Ratelimit-Remaining: 6, X-Ratelimit-Reset: a larger number, "+
+		"2 headers of another name that may be about limits", finding(t, report, "account.limit_headers").Text)
+}
+
+// Whatever an answer says, and wherever.
+func TestCheck_RepeatsNothingOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	const phone, name = "79161234567", "ALICE_SMITH"
+	for _, what := range []string{sandbox.DemoAccessToken, phone, name} {
+		for part, answer := range map[string]string{
+			"of names":    `{"amojo_id":%q,"_embedded":{"talks":[{"talk_id":1,"chat_id":%[1]q,"origin":%[1]q}],"chats":[{"id":1,"chat_id":%[1]q}],"events":[{"id":%[1]q,"value_after":[{"message":{"id":%[1]q,"talk_id":["",%[1]q]}}]}],"messages":[{"id":%[1]q}]}}`,
+			"of an error": `{"trace_id":%q,"error_type":%[1]q,"error_code":%[1]q,"title":%[1]q,"detail":%[1]q,"validation-errors":[{"errors":[{"code":%[1]q}]}]}`,
+		} {
+			t.Run(part+": "+what, func(t *testing.T) {
+				t.Parallel()
+				first := true
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("X-Limit-"+what, what)
+					w.Header().Set("X-RateLimit-Limit", what)
+					if part == "of an error" && !first {
+						w.WriteHeader(http.StatusBadRequest)
+					}
+					first = false
+					fmt.Fprintf(w, answer, what)
+				}))
+				t.Cleanup(server.Close)
+				conf := both(server)
+				conf.Talks, conf.Chats = nil, nil
+				report, err := Run(t.Context(), conf)
+				require.NoError(t, err)
+				assert.GreaterOrEqual(t, report.Requests, 5)
+				assert.NotContains(t, strings.ToUpper(shown(t, report.Public())), strings.ToUpper(what))
+				if what != name { // it is what an error_type or an origin looks like
+					assert.NotContains(t, strings.ToUpper(shown(t, report)), strings.ToUpper(what))
+				}
+			})
+		}
+	}
 }
 
 func TestCheck_TLS(t *testing.T) {

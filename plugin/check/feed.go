@@ -34,7 +34,7 @@ func (c *checker) feed(announced map[string]announcement) *list {
 				p.entries = append(p.entries, entry{id: e.ID, object: e.Object, raw: e.Raw}.timed(e.CreatedAt, 0, got.Date))
 			}
 			for _, e := range got.Events {
-				if e.MessageID != "" && e.TalkID != "" {
+				if e.MessageID != "" && crm.CheckTalkID(e.TalkID) == nil {
 					announced[e.MessageID] = announcement{e.TalkID, e.CreatedAt}
 				}
 			}

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -78,17 +77,16 @@ func (c *checker) judgeClock(a *api) {
 
 func (c *checker) judgeHeaders(a *api) {
 	id := a.name + ".limit_headers"
-	if len(a.limits) == 0 {
-		c.ok(id, "none", "no answer has a header about limits")
-		return
-	}
 	var headers []string
 	for _, name := range slices.Sorted(keys(a.limits)) {
-		text := http.CanonicalHeaderKey(name)
-		if value := a.limits[name]; value != "" {
-			text += ": " + value
-		}
-		headers = append(headers, text)
+		headers = append(headers, name+": "+a.limits[name])
+	}
+	if n := len(a.others); n > 0 {
+		headers = append(headers, plural(n, "header")+" of another name that may be about limits")
+	}
+	if len(headers) == 0 {
+		c.ok(id, "none", "no answer has a header about limits")
+		return
 	}
 	c.ok(id, "some", "answers have %s", strings.Join(headers, ", "))
 }

@@ -30,7 +30,9 @@ type api struct {
 	dateOff  bool
 	proxy    *url.URL
 	tls      *tls.ConnectionState
-	limits   map[string]string // headers of limits, and their last value where that is a number
+	limits   map[string]string // headers of limits, and what may be said of their last value
+	others   map[string]bool   // headers of limits, perhaps, whose names may be anything
+	token    string            // of the last request, with the word Bearer
 	tooMany  int               // 429
 	hinted   map[string]bool   // where a 429 said how long to wait: header, body
 	slowed   float64           // requests a second, after a 429
@@ -64,6 +66,7 @@ func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer x.api.mu.Unlock()
 	x.api.requests++
 	x.api.proxy = proxy
+	x.api.token = req.Header.Get("Authorization")
 	if err != nil {
 		return resp, err
 	}
@@ -92,8 +95,12 @@ func (a *api) answered(req *http.Request, resp *http.Response, began, now time.T
 		}
 	}
 	for name, values := range resp.Header {
-		if limitHeader.MatchString(name) && (resp.StatusCode != http.StatusTooManyRequests || name != "Retry-After") {
-			a.limits[name] = numberOnly(values)
+		switch {
+		case resp.StatusCode == http.StatusTooManyRequests && name == "Retry-After":
+		case limitHeader.MatchString(name):
+			a.limits[name] = limitValue(values)
+		case aboutLimits.MatchString(name):
+			a.others[name] = true
 		}
 	}
 	if resp.StatusCode == http.StatusTooManyRequests {
@@ -104,14 +111,23 @@ func (a *api) answered(req *http.Request, resp *http.Response, began, now time.T
 	}
 }
 
-var limitHeader = regexp.MustCompile(`(?i)rate-?limit|^retry-after$|^x-.*(limit|quota|throttl)`)
+// limitHeader has the names that servers give to headers about limits, which may be
+// written; aboutLimits has those that can have anything else in them.
+var (
+	limitHeader = regexp.MustCompile(`^(X-)?(Retry-After|Rate-?[Ll]imit(-(Limit|Remaining|Reset|Used|Policy))?(-(Second|Minute|Hour|Day))?)$`)
+	aboutLimits = regexp.MustCompile(`(?i)rate-?limit|^x-.*(limit|quota|throttl)`)
+)
 
-// numberOnly keeps a header's value if nothing but a number can be in it.
-func numberOnly(values []string) string {
-	if len(values) == 1 && len(values[0]) <= 12 && strings.Trim(values[0], "0123456789.") == "" {
-		return values[0]
+// limitValue keeps a header's value if it is too short for an id or a phone number.
+func limitValue(values []string) string {
+	switch text := strings.Join(values, ","); {
+	case strings.Trim(text, "0123456789") != "" || text == "":
+		return "no plain number"
+	case len(text) > 4:
+		return "a larger number"
+	default:
+		return text
 	}
-	return ""
 }
 
 // maxHead is how much of a body is kept: an end, and what a 429 says, are short.
@@ -137,7 +153,7 @@ func (k *headKeeper) Read(p []byte) (int, error) {
 }
 
 func newAPI(name, title, field string) *api {
-	return &api{name: name, title: title, field: field, limits: map[string]string{}, hinted: map[string]bool{}}
+	return &api{name: name, title: title, field: field, limits: map[string]string{}, others: map[string]bool{}, hinted: map[string]bool{}}
 }
 
 // watch has the answers to what is asked with the context noted.

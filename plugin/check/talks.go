@@ -54,7 +54,7 @@ func (c *checker) keepTalk(e crm.Entry) {
 		k.talks, k.origins = map[string]crm.Entry{}, map[string]int{}
 	}
 	id := e.ID.Text
-	if _, ok := k.talks[id]; ok || !e.Object || id == "" {
+	if _, ok := k.talks[id]; ok || !e.Object || crm.CheckTalkID(id) != nil {
 		return
 	}
 	k.talks[id] = e
@@ -120,7 +120,7 @@ func (c *checker) checkContactChats(ctx context.Context) {
 		ask: func(ctx context.Context, q query) (page, error) {
 			got, x, err := c.listPage(ctx, crm.ContactChats, q)
 			for _, e := range got.Entries {
-				if e.ChatID != "" && len(c.known.own) < crm.MaxLimit && !slices.Contains(c.known.own, e.ChatID) {
+				if c.plain(e.ChatID) && len(c.known.own) < crm.MaxLimit && !slices.Contains(c.known.own, e.ChatID) {
 					c.known.own = append(c.known.own, e.ChatID)
 				}
 			}
@@ -159,7 +159,10 @@ func (c *checker) judgeOrigins() {
 	atLeast := map[bool]string{true: "at least "}[!k.listWhole]
 	for _, name := range names {
 		var shown any = name
-		if !slices.Contains(wellKnown, name) {
+		switch {
+		case !c.plain(name):
+			shown = "a name that is not shown"
+		case !slices.Contains(wellKnown, name):
 			shown = aName(name)
 		}
 		c.ok("channels.origin", "found", "%v: %s%s", shown, atLeast, plural(k.origins[name], "talk"))

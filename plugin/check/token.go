@@ -3,6 +3,7 @@
 package check
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -34,19 +35,24 @@ func (c *checker) checkToken() {
 	case claims.Scopes == nil:
 		c.ok("token.scopes", "not_told", "the token does not tell its scopes")
 	case claims.Lacks(crm.ScopeMessages):
-		c.add("token.scopes", Warning, "no_messages", say("the token lacks the scope %s (it has %s), so kommo_talk_history can't read messages with it; kommo_chats can list", crm.ScopeMessages, strings.Join(plainScopes(claims.Scopes), ", ")),
+		c.add("token.scopes", Warning, "no_messages", say("the token lacks the scope %s (it has %s), so kommo_talk_history can't read messages with it; kommo_chats can list", crm.ScopeMessages, namesOf(claims.Scopes)),
 			`enable "External chat history" in the integration's scopes, and make a new token`)
 	default:
 		c.ok("token.scopes", "messages", "the token has the scope %s", crm.ScopeMessages)
 	}
 }
 
-// plainScopes leaves out scopes that do not look like one.
-func plainScopes(scopes []string) (names []string) {
+// namesOf leaves out scopes that do not look like one, and for others all that are not
+// well known.
+func namesOf(scopes []string) said {
+	var names, known []string
 	for _, s := range scopes {
 		if len(s) <= 40 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz_") == "" {
 			names = append(names, s)
 		}
+		if slices.Contains([]string{"crm", "notifications", "push_notifications", "files", "files_delete", "mail", "chats"}, s) {
+			known = append(known, s)
+		}
 	}
-	return names
+	return said{full: strings.Join(names, ", "), public: strings.Join(known, ", ")}
 }
