@@ -46,7 +46,8 @@ OPTIONS:
    --chats ID,ID               KOMMO_CHATS                chats that have to answer; without them some that the token may see
 
    --requests-per-second N     KOMMO_REQUESTS_PER_SECOND  5
-   --timeout TIME                                         30s
+   --timeout TIME                                         30s, of one request
+   --within TIME                                          50s, of all; what there is no time for is not checked
    --proxy-url URL                                        the environment's HTTPS_PROXY
 
    --json                      write the report as JSON
@@ -174,6 +175,7 @@ func readCheck(args []string) (o *checkOptions, done func(), err error) {
 	}
 	flags.BoolVar(&o.json, "json", false, "")
 	flags.StringVar(&o.report, "report", "", "")
+	flags.DurationVar(&o.Within, "within", 0, "")
 	var pipelines []string
 	for len(args) > 0 { // options may stand behind the pipeline too
 		if err := flags.Parse(args); err != nil {

@@ -151,6 +151,8 @@ func TestCheck_ExitCodes(t *testing.T) {
 		"requests_per_second: want a number":      {"--requests-per-second=x"},
 		"since: want a time":                      {"--since=x"},
 		"timeout: want a duration":                {"--timeout=x"},
+		"for flag -within":                        {"--within=x"},
+		"within: want 0 or more":                  {"--within=-1s"},
 		"both scope_id and channel_id name":       {"--scope-id=a_b", "--channel-id=c"},
 		"--report: open":                          {"--report=nowhere/report"},
 		"api_url: its scheme is neither http nor": {"--api-url=example.kommo.com"},

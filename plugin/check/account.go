@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"errors"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
@@ -49,6 +50,12 @@ func (c *checker) checkConnection(a *api, err error) bool {
 	}
 	switch word := wordOf(err); {
 	case err == nil:
+	case errors.Is(err, errTimeUp) && a.requests > 0:
+		c.add(a.name+".address", Error, timedOut, say("no answer came before time was up"), "check "+a.field+", proxy_url and the network, or raise within")
+		return false
+	case errors.Is(err, errTimeUp):
+		c.failed(a.name+".address", err)
+		return false
 	case word == noAnswer, word == timedOut, word == redirected, word == brokenAnswer, word == tooLarge, word == serverError, word == otherTrouble:
 		// The client's own words have what to do.
 		c.addSaid(a.name+".address", Error, word, troubleOf(err), said{public: "check " + a.field + ", proxy_url, tls and the network"})

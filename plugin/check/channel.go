@@ -86,9 +86,14 @@ func (c *checker) judgeSignature(ctx context.Context, err error) bool {
 		return false
 	}
 	for _, chat := range c.candidates(3) {
-		if _, chatErr := c.history(chat).ask(ctx, query{limit: 1}); chatErr == nil {
+		_, chatErr := c.history(chat).ask(ctx, query{limit: 1})
+		if chatErr == nil {
 			c.ok(id, "accepted_for_own", "the secret and the channel of scope_id are accepted; a chat that does not exist is refused as one of another channel is")
 			return true
+		}
+		if errors.Is(chatErr, errTimeUp) {
+			c.failed(id, chatErr)
+			return false
 		}
 	}
 	refused, _ := errors.AsType[*amojo.RefusedError](err)

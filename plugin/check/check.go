@@ -19,7 +19,8 @@ import (
 const allowed = "nothing: the inputs allow for it"
 
 // Run asks, and returns what was found. It ends early where the API refuses this address,
-// asks for a long rest, or ctx ends, and says so. An error is one of [Config.Validate].
+// asks for a long rest, time is up, or ctx ends, and says so. An error is one of
+// [Config.Validate].
 func Run(ctx context.Context, conf Config) (*Report, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, err
@@ -31,12 +32,21 @@ func Run(ctx context.Context, conf Config) (*Report, error) {
 		return nil, err
 	}
 	defer transport.CloseIdleConnections()
+	within := cmp.Or(conf.Within, defaultWithin)
+	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(within), errTimeUp)
+	defer cancel()
 	if conf.account() {
 		c.account = newAPI("account", "Account", "api_url")
 		if c.crm, err = conf.crmClient(call("api_url")); err != nil {
 			return nil, err
 		}
-		c.checkAccount(ctx)
+		share := within
+		if conf.channel() {
+			share = within * 2 / 3
+		}
+		accountCtx, cancel := context.WithDeadlineCause(ctx, began.Add(share), errTimeUp)
+		c.checkAccount(accountCtx)
+		cancel()
 	}
 	if conf.channel() {
 		c.channel = newAPI("channel", "Channel", "base_url")
@@ -63,6 +73,7 @@ type checker struct {
 	crm              *crm.Client
 	own              *amojo.Client
 	stopped          bool // nothing more is asked
+	late             bool // something was not checked, because time was up
 
 	known known
 }
@@ -138,7 +149,9 @@ func (c *checker) ask(ctx context.Context, a *api, call func(ctx context.Context
 	}
 	status, _ := errors.AsType[*apicall.StatusError](err)
 	switch word := wordOf(err); {
-	case ctx.Err() != nil:
+	case word == notAsked && errors.Is(context.Cause(ctx), errTimeUp):
+		return x, errTimeUp
+	case word == notAsked:
 		c.stop(a, Error, notAsked, say("The check was interrupted, so what follows was not asked"), "")
 	case word == addressBlock:
 		c.stop(a, Error, addressBlock, troubleOf(err), "wait an hour before you try again: going on to ask makes it worse")
@@ -177,8 +190,7 @@ func (c *checker) ok(id, answer, format string, args ...any) {
 }
 
 func (c *checker) unseen(id, format string, args ...any) {
-	_, what, _ := strings.Cut(id, ".")
-	c.add(id, OK, NotSeen, say(strings.ReplaceAll(what, "_", " ")+" not seen: "+format, args...), "")
+	c.add(id, OK, NotSeen, say(whatOf(id)+" not seen: "+format, args...), "")
 }
 
 // plain reports whether a text of an answer may be shown as an id or a name.
@@ -195,12 +207,27 @@ func (c *checker) plain(text string) bool {
 	return true
 }
 
-// failed writes the line of a call that failed. What is only not asked any more has none.
+// failed writes the line of a call that failed. What is only not asked any more has none,
+// unless time was up.
 func (c *checker) failed(id string, err error) { c.failedAs(Error, id, err) }
 
 // failedAs does so for a call that some reading can do without.
 func (c *checker) failedAs(status Status, id string, err error) {
-	if word := wordOf(err); word != notAsked && !c.stopped {
+	switch word := wordOf(err); {
+	case c.stopped:
+	case errors.Is(err, errTimeUp):
+		do := ""
+		if !c.late {
+			c.late, do = true, "raise within, to 5m for example"
+		}
+		c.add(id, Warning, notAsked, say(whatOf(id)+" not checked: time was up"), do)
+	case word != notAsked:
 		c.add(id, status, word, troubleOf(err), "")
 	}
+}
+
+// whatOf is what the question with an id asks for, in words.
+func whatOf(id string) string {
+	_, what, _ := strings.Cut(id, ".")
+	return strings.ReplaceAll(what, "_", " ")
 }

@@ -317,6 +317,79 @@ func TestCheck_EndsWithItsContext(t *testing.T) {
 	assert.Equal(t, 5, report.Requests)
 }
 
+// hanging is a server that answers no more requests of some kinds than it is told to.
+func hanging(t *testing.T, s http.Handler, answered int, of func(*http.Request) bool) *httptest.Server {
+	t.Helper()
+	over := make(chan struct{})
+	n := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if of(r) {
+			if n++; n > answered {
+				select {
+				case <-over:
+				case <-r.Context().Done():
+				}
+				return
+			}
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(over) })
+	return server
+}
+
+func TestCheck_SaysWhatThereWasNoTimeFor(t *testing.T) {
+	t.Parallel()
+	ofAccount := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
+	for answered, missing := range map[int][]string{
+		1: {"talks.answer", "token.administrator", "events.answer", "messages.answer"},
+		4: {"talks.pages", "token.administrator", "events.answer", "talk.answer", "messages.answer"},
+		9: {"events.answer", "talk.answer", "messages.answer"},
+	} {
+		conf := both(hanging(t, world(t, sandbox.Config{}), answered, ofAccount))
+		conf.Talks, conf.Within = nil, 3*time.Second
+		report, err := Run(t.Context(), conf)
+		require.NoError(t, err)
+		assert.Less(t, report.Seconds, 30.0, "whatever the machine does besides")
+		assert.False(t, report.Failed(), shown(t, report))
+		assert.Equal(t, 2, strings.Count(shown(t, report), "raise within"), "once in each form")
+		late := map[string]bool{}
+		for _, f := range report.Findings {
+			if f.Answer == notAsked && !strings.HasPrefix(f.ID, "channel.") && !strings.HasPrefix(f.ID, "history.") {
+				late[f.ID] = true
+				assert.Equal(t, Warning, f.Status)
+				assert.Contains(t, f.Text, " not checked: time was up")
+			}
+		}
+		for _, id := range missing {
+			assert.True(t, late[id], "%s of %v", id, late)
+		}
+		assert.NotEmpty(t, finding(t, report, "channel.address").Answer, "the channel has time of its own")
+		assert.Contains(t, shown(t, report), "Nothing that was checked stands in the way")
+		assertNothingPrivate(t, report)
+	}
+}
+
+func TestCheck_NoAnswerBeforeTimeIsUp(t *testing.T) {
+	t.Parallel()
+	conf := both(hanging(t, nil, 0, func(*http.Request) bool { return true }))
+	conf.Within = 300 * time.Millisecond
+	report, err := Run(t.Context(), conf)
+	require.NoError(t, err)
+	assert.Equal(t, timedOut, finding(t, report, "account.address").Answer)
+	assert.Equal(t, timedOut, finding(t, report, "channel.address").Answer)
+	assert.True(t, report.Failed())
+
+	conf.SharedLimit = func(context.Context) (time.Duration, error) { return time.Hour, nil }
+	report, err = Run(t.Context(), conf)
+	require.NoError(t, err)
+	assert.Zero(t, report.Requests)
+	assert.Equal(t, notAsked, finding(t, report, "account.address").Answer)
+	assert.Equal(t, notAsked, finding(t, report, "channel.address").Answer)
+	assert.NotContains(t, shown(t, report), "without a proxy", "nobody knows")
+}
+
 func TestCheck_TellsEachFindingAtOnce(t *testing.T) {
 	t.Parallel()
 	var told []Finding
@@ -333,6 +406,7 @@ func TestConfig_WhatIsWrongIsNamed(t *testing.T) {
 		"both access_token and access_token_file": func(c *Config) { c.AccessTokenFile = "x" },
 		"requests_per_second: want 0 or more":     func(c *Config) { c.RequestsPerSecond = -1 },
 		"timeout: want 0 or more":                 func(c *Config) { c.Timeout = -1 },
+		"within: want 0 or more":                  func(c *Config) { c.Within = -1 },
 		"both scope_id and channel_id":            func(c *Config) { c.ChannelID = "x" },
 		"channel_id: without a token":             func(c *Config) { c.ChannelID, c.ScopeID, c.APIURL, c.AccessToken = "x", "", "", "" },
 		"channel_id: it has a _":                  func(c *Config) { c.ChannelID, c.ScopeID = "x_y", "" },

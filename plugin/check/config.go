@@ -51,6 +51,9 @@ type Config struct {
 	SharedLimit func(ctx context.Context) (time.Duration, error)
 	// Timeout is how long one request may take. 0: 30 s.
 	Timeout time.Duration
+	// Within is how long the whole check may take. What there is no time for is said to be
+	// not checked. Of both APIs, the account has two thirds of it. 0: 50 s.
+	Within time.Duration
 	// ProxyURL is a proxy. "": that of the environment.
 	ProxyURL string
 	// TLS is for both APIs. Nil: Go's defaults.
@@ -64,8 +67,9 @@ type Config struct {
 	slow       time.Duration // 0: slowAnswer
 }
 
-// Timeouts and attempts of one call. A person waits for this.
+// Bounds of the check and of one call. A person waits for this.
 const (
+	defaultWithin  = 50 * time.Second
 	defaultTimeout = 30 * time.Second
 	mostAttempts   = 3
 	mostPatience   = 20 * time.Second
@@ -90,6 +94,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("requests_per_second: want 0 or more, where 0 means no limit, got %v", c.RequestsPerSecond)
 	case c.Timeout < 0:
 		return fmt.Errorf("timeout: want 0 or more, got %s", c.Timeout)
+	case c.Within < 0:
+		return fmt.Errorf("within: want 0 or more, got %s", c.Within)
 	case c.ScopeID != "" && c.ChannelID != "":
 		return errors.New("both scope_id and channel_id name the channel: remove one of them")
 	case c.ChannelID != "" && !c.account():

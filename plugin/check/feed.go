@@ -44,6 +44,7 @@ func (c *checker) feed(announced map[string]announcement) *list {
 }
 
 func (c *checker) checkFeed(ctx context.Context) {
+	c.known.eventsMore = true // until the end is seen
 	announced := map[string]announcement{}
 	l := c.feed(announced)
 	p := c.look(ctx, l)
@@ -59,8 +60,11 @@ func (c *checker) checkFeed(ctx context.Context) {
 			}
 		}
 		if len(p.first.entries) > 0 {
+			c.known.events = len(p.first.entries)
 			c.checkFeedOrder(ctx, l)
 			c.measureFeed(ctx, l, p)
+		} else {
+			c.known.eventsMore = false
 		}
 	}
 }

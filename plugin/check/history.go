@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"errors"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/amojo"
 )
@@ -56,7 +57,7 @@ func (c *checker) checkChats(ctx context.Context) {
 			foreign = append(foreign, chat)
 		default:
 			c.failed("history.given", err)
-			if c.stopped {
+			if c.stopped || errors.Is(err, errTimeUp) {
 				return
 			}
 		}

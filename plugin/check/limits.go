@@ -94,9 +94,11 @@ func (c *checker) judgeHeaders(a *api) {
 func (c *checker) judgeProxy(a *api) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.proxy != nil {
+	switch {
+	case a.requests == 0:
+	case a.proxy != nil:
 		c.ok(a.name+".proxy", "used", "through the proxy %s", aHost(a.proxy.Host))
-	} else {
+	default:
 		c.ok(a.name+".proxy", "none", "without a proxy")
 	}
 }

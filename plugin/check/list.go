@@ -110,18 +110,18 @@ func (c *checker) matter(l *list, err error) Status {
 func (c *checker) lookCloser(ctx context.Context, l *list, p *pages) bool {
 	n := len(p.first.entries)
 	half := n / 2
+	id := l.id + ".pages"
 	var err error
 	if p.half, err = l.ask(ctx, query{limit: half}); err != nil {
-		c.failed(l.id+".answer", err)
+		c.failed(id, err)
 		return false
 	}
 	short := half - max(1, min(half/3, 5)) // so many fewer overlap
 	over, err := l.ask(ctx, query{offset: short, limit: short})
 	if err != nil {
-		c.failed(l.id+".answer", err)
+		c.failed(id, err)
 		return false
 	}
-	id := l.id + ".pages"
 	regular := false
 	switch got := len(p.half.entries); {
 	case got > half:

@@ -41,7 +41,11 @@ func (c *checker) messagesOf(talk string) *list {
 // checkMessages asks for the messages of one talk that seems to have many.
 func (c *checker) checkMessages(ctx context.Context) {
 	talk := c.chooseTalk(ctx)
-	if talk == "" {
+	switch {
+	case talk == "" && c.late:
+		c.failed("messages.answer", errTimeUp)
+		return
+	case talk == "":
 		c.unseen("messages.answer", "there is no talk to ask for; name one with talks")
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,8 +91,11 @@ func (p *Printer) Finding(f Finding) {
 // End writes what the whole means.
 func (p *Printer) End(r *Report) {
 	verdict := "Nothing stands in the way of reading"
-	if r.Failed() {
+	switch {
+	case r.Failed():
 		verdict = plural(r.Count(Error), "error") + " to be seen to first"
+	case slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Answer == notAsked }):
+		verdict = "Nothing that was checked stands in the way of reading"
 	}
 	fmt.Fprintf(p.W, "\n%s: %s, %d ok; %s in %gs, nothing was changed.\n", verdict,
 		plural(r.Count(Warning), "warning"), r.Count(OK), plural(r.Requests, "request"), r.Seconds)

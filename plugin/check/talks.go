@@ -96,7 +96,7 @@ func (c *checker) judgeReach() {
 	}
 	since := time.Unix(oldest, 0).UTC().Format(time.DateOnly)
 	if !k.listWhole {
-		c.ok("talks.reach", "long", "%d talks listed, and more follow; those go back to %s", len(k.talks), since)
+		c.ok("talks.reach", "long", "%d talks listed, and there may be more; those go back to %s", len(k.talks), since)
 		return
 	}
 	missing := 0

@@ -14,8 +14,12 @@ import (
 	"github.com/kommo-connect/kommo-connect/plugin/internal/crm"
 )
 
-// errStopped is the error of a call that is not made any more.
-var errStopped = errors.New("not asked, for the reason above")
+// errStopped is the error of a call that is not made any more, and errTimeUp that of one for
+// which there is no time.
+var (
+	errStopped = errors.New("not asked, for the reason above")
+	errTimeUp  = errors.New("time was up")
+)
 
 // Answers of calls that fail.
 const (
@@ -54,7 +58,7 @@ func wordOf(err error) string {
 		}
 	)
 	switch {
-	case errors.Is(err, errStopped), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &nobody):
+	case errors.Is(err, errStopped), errors.Is(err, errTimeUp), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &nobody):
 		return notAsked
 	case errors.As(err, &ofCRM):
 		if word, ok := ofReason[ofCRM.Reason]; ok {

@@ -73,7 +73,7 @@ func both(server *httptest.Server) Config {
 	return Config{
 		APIURL: server.URL, AccessToken: sandbox.DemoAccessToken, Talks: []string{strconv.Itoa(mainTalk)},
 		BaseURL: server.URL, ScopeID: sandbox.DemoScopeID, ChannelSecret: sandbox.DemoSecret, Chats: []string{mainChat},
-		Timeout: 10 * time.Second, firstRetry: time.Millisecond,
+		Timeout: 10 * time.Second, Within: 10 * time.Minute, firstRetry: time.Millisecond,
 	}
 }
 
