@@ -142,6 +142,9 @@ func (p *talkPass) parts(ctx context.Context, w period) error {
 func (p *talkPass) part(ctx context.Context, w period) (l *talkList, fits bool, err error) {
 	if behind := p.MaxKept/p.limit + 1; behind > 3 && w.from != w.to {
 		page, _, err := p.ask(ctx, w, spot{behind, p.limit})
+		if slices.ContainsFunc(page, func(it Item) bool { return !w.keeps(&it) }) {
+			err = p.tooMany(notKept)
+		}
 		if err != nil || len(page) > 0 {
 			return nil, false, err
 		}
