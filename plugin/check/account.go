@@ -25,7 +25,7 @@ func (c *checker) checkAccount(ctx context.Context) {
 	}
 	c.section = "Account"
 	c.judgeAccount(account, err)
-	if word := wordOf(err); err != nil && word == tokenRefused {
+	if wordOf(err) == tokenRefused {
 		return // all others would be refused alike
 	}
 	c.section = "List of talks"

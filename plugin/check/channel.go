@@ -73,7 +73,7 @@ func (c *checker) judgeSignature(ctx context.Context, err error) bool {
 	word := wordOf(err)
 	switch {
 	case err == nil:
-		c.ok(id, "accepted", "the secret and the channel of scope_id are accepted; a chat that does not exist is %s", "empty")
+		c.ok(id, "accepted", "the secret and the channel of scope_id are accepted; a chat that does not exist is empty")
 		return true
 	case word == notFound, word == rejected:
 		c.ok(id, "accepted", "the secret and the channel of scope_id are accepted; a chat that does not exist is refused: %s", troubleOf(err))

@@ -110,14 +110,10 @@ func (c *checker) caller() (func(field string) *apicall.Caller, *http.Transport,
 	if err != nil {
 		return nil, nil, err
 	}
-	timeout := c.conf.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
 	limiter := apicall.NewLimiter(apicall.LimiterConfig{RequestsPerSecond: c.conf.RequestsPerSecond, Shared: c.conf.SharedLimit})
 	return func(field string) *apicall.Caller {
 		return apicall.New(apicall.Config{
-			HTTP: &http.Client{Transport: recorder{transport}}, Limiter: limiter, Timeout: timeout, URLField: field,
+			HTTP: &http.Client{Transport: recorder{transport}}, Limiter: limiter, Timeout: cmp.Or(c.conf.Timeout, defaultTimeout), URLField: field,
 			MaxAttempts: mostAttempts,
 			Backoff:     apicall.Backoff{InitialInterval: c.conf.firstRetry, MaxElapsedTime: cmp.Or(c.conf.patience, mostPatience)},
 			Observe: func(a apicall.Attempt) {
@@ -152,20 +148,20 @@ func (c *checker) ask(ctx context.Context, a *api, call func(ctx context.Context
 	case word == notAsked && errors.Is(context.Cause(ctx), errTimeUp):
 		return x, errTimeUp
 	case word == notAsked:
-		c.stop(a, Error, notAsked, say("The check was interrupted, so what follows was not asked"), "")
+		c.stop(a, notAsked, say("The check was interrupted, so what follows was not asked"), "")
 	case word == addressBlock:
-		c.stop(a, Error, addressBlock, troubleOf(err), "wait an hour before you try again: going on to ask makes it worse")
+		c.stop(a, addressBlock, troubleOf(err), "wait an hour before you try again: going on to ask makes it worse")
 	case word == throttled, status != nil && status.RetryAfter > mostPatience: // nothing else would be let through either
-		c.stop(a, Error, word, troubleOf(err), "wait as long as the API asks, and lower requests_per_second")
+		c.stop(a, word, troubleOf(err), "wait as long as the API asks, and lower requests_per_second")
 	}
 	return x, err
 }
 
 // stop ends all asking.
-func (c *checker) stop(a *api, status Status, answer string, text said, do string) {
+func (c *checker) stop(a *api, answer string, text said, do string) {
 	if !c.stopped {
 		c.stopped = true
-		c.add(a.name+".stopped", status, answer, text, do)
+		c.add(a.name+".stopped", Error, answer, text, do)
 	}
 }
 

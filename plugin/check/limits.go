@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func (c *checker) checkLimits(a *api) {
 	}
 	hint := "nothing said how long to wait"
 	word := "no_hint"
-	if where := slices.Sorted(keys(a.hinted)); len(where) > 0 {
+	if where := slices.Sorted(maps.Keys(a.hinted)); len(where) > 0 {
 		hint, word = "how long to wait was said in the "+strings.Join(where, " and "), strings.Join(where, "+")
 	}
 	c.add(a.name+".throttled", Warning, word, say("%d of %s were answered with 429 at %s; %s", a.tooMany, plural(a.requests, "request"), rate(c.conf.RequestsPerSecond), hint),
@@ -78,7 +79,7 @@ func (c *checker) judgeClock(a *api) {
 func (c *checker) judgeHeaders(a *api) {
 	id := a.name + ".limit_headers"
 	var headers []string
-	for _, name := range slices.Sorted(keys(a.limits)) {
+	for _, name := range slices.Sorted(maps.Keys(a.limits)) {
 		headers = append(headers, name+": "+a.limits[name])
 	}
 	if n := len(a.others); n > 0 {

@@ -15,9 +15,6 @@ import (
 // mostGiven is how many of the talks or chats that are given are asked for.
 const mostGiven = 20
 
-// keys is [maps.Keys].
-func keys[V any](m map[string]V) func(func(string) bool) { return maps.Keys(m) }
-
 // messagesOf is the messages of a talk as a list.
 func (c *checker) messagesOf(talk string) *list {
 	return &list{
@@ -73,7 +70,7 @@ func (c *checker) checkMessages(ctx context.Context) {
 func (c *checker) chooseTalk(ctx context.Context) string {
 	k := &c.known
 	if len(c.conf.Talks) == 0 {
-		byEvents := slices.SortedFunc(keys(k.feedTalks), func(a, b string) int {
+		byEvents := slices.SortedFunc(maps.Keys(k.feedTalks), func(a, b string) int {
 			return cmp.Or(cmp.Compare(k.feedTalks[b], k.feedTalks[a]), cmp.Compare(a, b))
 		})
 		return append(append(byEvents, k.order...), "")[0]
@@ -101,7 +98,7 @@ func (c *checker) chooseTalk(ctx context.Context) string {
 	}
 	c.judgeGiven("talks.given", "talk", answered, empty, len(c.conf.Talks), "check that these are ids of talks, talk_id in the CRM API")
 	if len(missing) > 0 {
-		c.add("talks.given", Error, notFound, say("the account has no such %s: %s", "talk", someIDs(missing)), "check that these are ids of talks, talk_id in the CRM API, of this account")
+		c.add("talks.given", Error, notFound, say("the account has no such talk: %s", someIDs(missing)), "check that these are ids of talks, talk_id in the CRM API, of this account")
 	}
 	return longest
 }
@@ -157,7 +154,7 @@ func (c *checker) checkWholeChat(ctx context.Context) {
 			byChat[chat] = append(byChat[chat], talk)
 		}
 	}
-	chats := slices.SortedFunc(keys(byChat), func(a, b string) int {
+	chats := slices.SortedFunc(maps.Keys(byChat), func(a, b string) int {
 		events := func(chat string) (n int) {
 			for _, talk := range byChat[chat] {
 				n += k.feedTalks[talk]

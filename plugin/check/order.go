@@ -16,7 +16,7 @@ func (c *checker) judgeOrder(l *list, entries []entry) {
 	case word == newestFirst, word == oldestFirst && l.linked:
 		c.ok(id, word, "%s", strings.ReplaceAll(word, "_", " "))
 	case word == roughlyNewest, word == roughlyOldest:
-		c.add(id, OK, word, say("%s: some times go the other way, as when messages come late or clocks differ", strings.ReplaceAll(word, "_", " ")), "")
+		c.ok(id, word, "%s: some times go the other way, as when messages come late or clocks differ", strings.ReplaceAll(word, "_", " "))
 	case word == oldestFirst:
 		c.add(id, Error, word, say("oldest first: kommo_chat_history rests on newest first"), "send the report")
 	case l.linked:

@@ -4,6 +4,7 @@ package check
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -77,8 +78,11 @@ func (c *checker) checkTalks(ctx context.Context) {
 			return
 		}
 	}
-	c.known.listWhole = len(last.entries) == 0
-	c.judgeEnd("talks.end", map[bool]*page{true: &last}[c.known.listWhole])
+	var end *page
+	if len(last.entries) == 0 {
+		c.known.listWhole, end = true, &last
+	}
+	c.judgeEnd("talks.end", end)
 }
 
 // judgeReach says how far the list of talks reaches: whether it names the talks that the
@@ -150,7 +154,7 @@ var wellKnown = []string{"waba", "instagram_business", "facebook", "telegram", "
 // judgeOrigins says which channels there are.
 func (c *checker) judgeOrigins() {
 	k := &c.known
-	names := slices.SortedFunc(keys(k.origins), func(a, b string) int {
+	names := slices.SortedFunc(maps.Keys(k.origins), func(a, b string) int {
 		if d := k.origins[b] - k.origins[a]; d != 0 {
 			return d
 		}
