@@ -192,7 +192,7 @@ func code(s string) string {
 var traceForm = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32})$`)
 
 // aPhone is what a phone number has, and few ids do.
-var aPhone = regexp.MustCompile(`[0-9]{10}`)
+var aPhone = regexp.MustCompile(`\d{10}`)
 
 // traceID returns what has the form of one, and "" for anything else.
 func traceID(s string) string {

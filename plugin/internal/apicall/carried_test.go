@@ -71,14 +71,14 @@ func TestGet_WhatAProxySaysIsNotRepeated(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer conn.Close()
 			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 				fmt.Fprintf(conn, "HTTP/1.1 %d go away %s\r\n\r\n", status, secretText)
 			}
+			_ = conn.Close()
 		}()
 		transport, err := NewTransport("http://somebody:pa55@"+listener.Addr().String(), nil)
 		require.NoError(t, err)
-		defer transport.CloseIdleConnections()
+		t.Cleanup(transport.CloseIdleConnections)
 		err = New(Config{HTTP: &http.Client{Transport: transport}, MaxAttempts: 1}).Get(t.Context(), build, decodeJSON)
 		require.ErrorContains(t, err, want)
 		require.ErrorContains(t, err, fmt.Sprintf("the proxy answered with status %d", status))

@@ -13,5 +13,6 @@
 //	Backoff     how long to wait between the attempts of one call
 //	slowdown    how much slower than configured, after 429s
 //	StatusError, NoAnswerError, ErrBrokenBody, ErrTooLarge, ErrRedirect
+//	carried     what a request carried, which no error repeats
 //	Retryable   the one place that decides what is worth another attempt
 package apicall

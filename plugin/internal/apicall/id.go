@@ -6,7 +6,7 @@ import "regexp"
 
 var (
 	plainID  = regexp.MustCompile(`^[0-9A-Za-z._-]{1,64}$`)
-	inPhones = regexp.MustCompile(`(^|[^-0-9])[0-9]{10}`) // and not in a UUID
+	inPhones = regexp.MustCompile(`(^|[^-0-9])\d{10}`) // and not in a UUID
 )
 
 // PlainID reports whether a text of an answer may be shown where it should be an id or a
