@@ -50,8 +50,8 @@ func (d *scanner) page() (items []Item, end int) {
 				failure = at
 			}
 			i = d.Value(at, 1)
-		} else if wrongType, items = -1, nil; at < len(d.S) && d.S[at] == '[' {
-			items, i = d.items(at, 2)
+		} else if wrongType, items = -1, items[:0]; at < len(d.S) && d.S[at] == '[' {
+			items, i = d.items(items, at, 2)
 		} else {
 			if !strings.HasPrefix(d.S[at:], "null") {
 				wrongType = at
@@ -79,9 +79,9 @@ func (d *scanner) page() (items []Item, end int) {
 	return items, i
 }
 
-func (d *scanner) items(i, depth int) (items []Item, end int) {
+func (d *scanner) items(items []Item, i, depth int) (_ []Item, end int) {
 	end = d.Elements(i, func(i int) int {
-		if items == nil {
+		if cap(items) == 0 {
 			// An item is longer than 256 bytes but for the shortest texts, so this is
 			// rarely too few, and for an ordinary page never too many.
 			items = make([]Item, 0, min(len(d.S)/256+1, MaxLimit))
