@@ -132,6 +132,19 @@ func documents(t *testing.T, engine *servers.Search) int {
 	return answer.Count
 }
 
+// searchable tells whether there is the index, and then waits until it can be searched: one that is being made answers 503.
+func searchable(t *testing.T, engine *servers.Search) bool {
+	t.Helper()
+	response, err := http.Head(engine.URL + index)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	if response.StatusCode == http.StatusNotFound {
+		return false
+	}
+	call(t, http.MethodGet, engine.URL+"/_cluster/health"+index+"?wait_for_status=yellow&timeout=1m", nil, nil)
+	return true
+}
+
 // search returns the ids of the documents that a query finds.
 func search(t *testing.T, engine *servers.Search, query map[string]any) []string {
 	t.Helper()
