@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,17 +52,21 @@ func TestScaleOut(t *testing.T) {
 		"KOMMO_REQUEST_INTERVAL":    (time.Second / perSecond).String(),
 	})
 
-	listing := startPipeline(t, lister, e.with(env{"KOMMO_HTTP_ADDRESS": "127.0.0.1:0"}))
-	eventually(t, "all chats in the topic", func() bool { return produced(t, kafka, chatsTopic) == chats })
-	listing.stop(t) // its requests have a limit of their own, and are not to be counted
-	requireNamedOnce(t, consume(t, kafka, chatsTopic), api)
-	api.forget(t)
-
 	var workers []*scaledWorker
 	add := func() { workers = append(workers, startWorker(t, worker, e)) }
 	for range 3 {
 		add()
 	}
+	// A worker that came first and found the chats would begin with those of all partitions, and read them although the others
+	// read them as well.
+	eventually(t, "each worker has its part of the topic", func() bool { return sharedBy(t, kafka, consumerGroup, chatsTopic) == 3 })
+
+	listing := startPipeline(t, lister, e.with(env{"KOMMO_HTTP_ADDRESS": "127.0.0.1:0"}))
+	eventually(t, "all chats in the topic", func() bool { return produced(t, kafka, chatsTopic) == chats })
+	listing.stop(t)
+	requireNamedOnce(t, consume(t, kafka, chatsTopic), api)
+	api.forget(t) // the lister's requests have a limit of their own
+
 	total := int64(chats * perChat)
 	eventually(t, "a third of the messages", func() bool { return produced(t, kafka, topic) >= total/3 })
 	before := workers[0].messages(t)
@@ -100,9 +105,7 @@ func TestScaleOut(t *testing.T) {
 		api.append(t, chat, "written later")
 		// A worker that has lost a partition still reads what it had taken from it, though another has committed that by now.
 		eventually(t, "workers with nothing to read", func() bool {
-			before := api.requests(t).Requests
-			time.Sleep(time.Second)
-			return api.requests(t).Requests == before
+			return !slices.ContainsFunc(workers[1:], func(w *scaledWorker) bool { return w.unfinished(t) > 0 })
 		})
 		api.forget(t)
 		listing := startPipeline(t, lister, e.with(env{"KOMMO_HTTP_ADDRESS": "127.0.0.1:0", "KOMMO_LIST_INTERVAL": "500ms"}))
@@ -134,21 +137,54 @@ func startWorker(t *testing.T, config string, e env) *scaledWorker {
 	return &scaledWorker{startPipeline(t, config, e.with(env{"KOMMO_HTTP_ADDRESS": address})), address}
 }
 
-var messagesMetric = regexp.MustCompile(`(?m)^kommo_(?:chat|talk)_history_messages_total(?:{.*})? (\S+)$`)
+var (
+	messagesMetric   = regexp.MustCompile(`(?m)^kommo_(?:chat|talk)_history_messages_total(?:{.*})? (\S+)$`)
+	unfinishedMetric = regexp.MustCompile(`(?m)^kommo_(?:chat|talk)_history_chats{.*state="(?:waiting|reading|delivering|failing)".*} (\S+)$`)
+)
 
-// messages returns how many messages a worker has read, as its metrics say.
-func (w *scaledWorker) messages(t *testing.T) float64 {
+// messages returns how many messages a worker has read.
+func (w *scaledWorker) messages(t *testing.T) float64 { return w.metric(t, messagesMetric) }
+
+// unfinished returns how many chats a worker has to read, reads, or delivers.
+func (w *scaledWorker) unfinished(t *testing.T) float64 { return w.metric(t, unfinishedMetric) }
+
+// metric returns the sum of those of a worker's metrics.
+func (w *scaledWorker) metric(t *testing.T, pattern *regexp.Regexp) (sum float64) {
 	t.Helper()
 	response, err := http.Get("http://" + w.address + "/metrics")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	match := messagesMetric.FindSubmatch(text)
-	require.NotNil(t, match, "the metric of messages")
-	value, err := strconv.ParseFloat(string(match[1]), 64)
+	matches := pattern.FindAllSubmatch(text, -1)
+	require.NotEmpty(t, matches, "metrics as in %s", pattern)
+	for _, match := range matches {
+		value, err := strconv.ParseFloat(string(match[1]), 64)
+		require.NoError(t, err)
+		sum += value
+	}
+	return sum
+}
+
+// sharedBy returns how many workers of a group have partitions of the topic, or 0 while any of these is nobody's.
+func sharedBy(t *testing.T, kafka *servers.Kafka, group, topic string) (workers int) {
+	t.Helper()
+	client, err := kadm.NewOptClient(kgo.SeedBrokers(kafka.Address))
 	require.NoError(t, err)
-	return value
+	defer client.Close()
+	topics, err := client.ListTopics(t.Context(), topic)
+	require.NoError(t, err)
+	groups, err := client.DescribeGroups(t.Context(), group)
+	// Without a coordinator, which a broker makes when it is first asked, nobody has anything.
+	if err != nil || len(groups.AssignedPartitions()[topic]) < len(topics[topic].Partitions) {
+		return 0
+	}
+	for _, member := range groups[group].Members {
+		if assigned, ok := member.Assigned.AsConsumer(); ok && len(assigned.Topics) > 0 {
+			workers++
+		}
+	}
+	return workers
 }
 
 // requireNamedOnce requires that the records name each chat once, in the key and in the value.

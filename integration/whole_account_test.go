@@ -206,12 +206,13 @@ func TestWholeAccount_ManyWorkers(t *testing.T) {
 		return n
 	}
 
-	listing := startPipeline(t, "examples/whole-account/lister.yaml", e)
 	var workers []*scaledWorker
 	add := func() { workers = append(workers, startWorker(t, "examples/whole-account/worker.yaml", e)) }
 	for range 3 {
 		add()
 	}
+	eventually(t, "each worker has its part of the topic", func() bool { return sharedBy(t, kafka, group, talksTopic) == 3 })
+	listing := startPipeline(t, "examples/whole-account/lister.yaml", e)
 	eventually(t, "a third of the messages", func() bool { return count() >= total()/3 })
 	shares := []float64{workers[0].messages(t)}
 	workers[0].kill()
