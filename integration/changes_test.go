@@ -18,13 +18,14 @@ import (
 	"github.com/kommo-connect/kommo-connect/integration/servers"
 )
 
+var firstOfChanging = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
+
 // changing is a chat of which one message will be edited and one deleted.
 func changing(t *testing.T) *sandbox {
 	t.Helper()
-	at := time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 	var items []any
 	for i, id := range []string{"kept", "edited", "deleted", "last"} {
-		items = append(items, item(id, "text", "as it was sent", at.Add(time.Duration(i)*time.Minute), nil))
+		items = append(items, item(id, "text", "as it was sent", firstOfChanging.Add(time.Duration(i)*time.Minute), nil))
 	}
 	return startSandbox(t, "--seed", seedFile(t, map[string][]any{"chat-changing": items}))
 }
@@ -32,8 +33,7 @@ func changing(t *testing.T) *sandbox {
 // change edits the one and deletes the other.
 func (s *sandbox) change(t *testing.T) {
 	t.Helper()
-	at := time.Date(2025, 3, 1, 12, 1, 0, 0, time.UTC)
-	body, err := json.Marshal(item("edited", "text", "corrected", at, nil))
+	body, err := json.Marshal(item("edited", "text", "corrected", firstOfChanging.Add(time.Minute), nil))
 	require.NoError(t, err)
 	for _, c := range []struct {
 		method, id string
@@ -126,14 +126,42 @@ func TestChanges_Kafka(t *testing.T) {
 	api := changing(t)
 	kafka := startKafka(t)
 	api.runs(t, "examples/kafka/pipeline.yaml", readFrom(t, api).with(env{"KAFKA_BROKERS": kafka.Address}))
+	requireAllTold(t, consume(t, kafka, topic))
+}
+
+// A worker looks after the chat that was named to it.
+func TestChanges_ScaleOut(t *testing.T) {
+	api := changing(t)
+	kafka, redis := startKafka(t), servers.StartRedis(t)
+	_, err := admin(t, kafka).CreateTopic(t.Context(), 1, 1, nil, chatsTopic)
+	require.NoError(t, err)
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.Address))
+	require.NoError(t, err)
+	defer client.Close()
+	require.NoError(t, client.ProduceSync(t.Context(), &kgo.Record{Topic: chatsTopic, Value: []byte("chat-changing")}).FirstErr())
+
+	startPipeline(t, worker, readFrom(t, api).with(env{
+		"KAFKA_BROKERS": kafka.Address, "REDIS_URL": redis.URL, "KOMMO_HTTP_ADDRESS": "127.0.0.1:0", "KOMMO_REQUEST_INTERVAL": "10ms",
+		"KOMMO_CHANGES": "true", "KOMMO_CHANGES_INTERVAL": "300ms", "KOMMO_LOOKBACK": time.Since(firstOfChanging.Add(-time.Hour)).String(),
+	}))
+	eventually(t, "the messages", func() bool { return produced(t, kafka, topic) == 4 })
+	api.change(t)
+	eventually(t, "the edit and the deletion", func() bool { return produced(t, kafka, topic) >= 6 })
+	requireAllTold(t, consume(t, kafka, topic))
+}
+
+// requireAllTold requires what is to be told of the changing chat, in the order in which it is.
+func requireAllTold(t *testing.T, records []*kgo.Record) {
+	t.Helper()
 	var got []string
-	for _, record := range consume(t, kafka, topic) {
+	for _, record := range records {
 		var m struct {
 			MessageID string `json:"message_id"`
 			Operation string
 		}
 		require.NoError(t, json.Unmarshal(record.Value, &m))
 		require.Equal(t, "chat-changing", string(record.Key))
+		require.Equal(t, m.Operation, header(record, "kommo_operation"))
 		got = append(got, m.Operation+" "+m.MessageID)
 	}
 	require.Equal(t, []string{"create kept", "create edited", "create deleted", "create last", "update edited", "delete deleted"}, got)
