@@ -28,4 +28,5 @@ CREATE TABLE IF NOT EXISTS kommo_messages (
 );
 ALTER TABLE kommo_messages ADD COLUMN IF NOT EXISTS deleted boolean NOT NULL DEFAULT false; -- a table from before
 CREATE INDEX IF NOT EXISTS kommo_messages_sent_at ON kommo_messages (sent_at);
+CREATE INDEX IF NOT EXISTS kommo_messages_talk_id ON kommo_messages (talk_id, message_id); -- by which a deletion finds its row
 CREATE INDEX IF NOT EXISTS kommo_messages_customer_id ON kommo_messages (customer_id, sent_at);
