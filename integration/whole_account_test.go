@@ -212,6 +212,7 @@ func TestWholeAccount_ManyWorkers(t *testing.T) {
 		add()
 	}
 	eventually(t, "each worker has its part of the topic", func() bool { return sharedBy(t, kafka, group, talksTopic) == 3 })
+	began := time.Now()
 	listing := startPipeline(t, "examples/whole-account/lister.yaml", e)
 	eventually(t, "a third of the messages", func() bool { return count() >= total()/3 })
 	shares := []float64{workers[0].messages(t)}
@@ -238,7 +239,7 @@ func TestWholeAccount_ManyWorkers(t *testing.T) {
 	for i, share := range shares {
 		require.Greater(t, share, float64(total())/20, "messages of worker %d", i+1)
 	}
-	require.LessOrEqual(t, sum.PeakPerSecond, perSecond*6/5, "requests of all in a second")
+	requireShared(t, sum, perSecond, began)
 	for _, record := range consume(t, kafka, topic) {
 		require.Equal(t, string(record.Key), header(record, "kommo_talk_id"))
 		require.NotEmpty(t, header(record, "kommo_origin"), "what the feed tells of a talk gets through to its messages")
