@@ -107,11 +107,14 @@ func testWholeAccount(t *testing.T, config string, e env, messages func() []acco
 		return len(ids)
 	}
 
-	// The backfill, killed in the middle.
+	// The backfill, killed in the middle: further than that it does not get, however late the messages are seen.
+	faults := api.url + "/sandbox/faults"
+	call(t, http.MethodPut, faults, map[string]any{"kind": "hang", "endpoint": "talk-messages", "after": 100}, nil)
 	run := startPipeline(t, config, e.with(env{"KOMMO_REQUESTS_PER_SECOND": "15"}))
 	eventually(t, "a third of the messages", func() bool { return arrived() >= total()/3 })
 	require.Less(t, arrived(), total(), "it is killed in the backfill")
 	run.kill()
+	call(t, http.MethodDelete, faults, nil, nil)
 	api.inTalk(t, 5, "written after the first end")
 	api.opens(t, 2000, "a talk that is new")
 
