@@ -80,6 +80,18 @@ func (c *Checkpoint) floor(lookback time.Duration) int64 {
 	return max(second(c.Time-lookback.Milliseconds()), second(c.From))
 }
 
+// Newest returns the time of the newest item that is known, in Unix milliseconds, of those that
+// are not later than latest. It is Time, or of an item that was of the future when it was read.
+func (c *Checkpoint) Newest(latest int64) int64 {
+	newest := c.Time
+	for _, s := range c.Seen {
+		if s.Time <= latest {
+			newest = max(newest, s.Time)
+		}
+	}
+	return newest
+}
+
 // Advance adds what was delivered next, oldest first, and read when the server's
 // clock showed now, in Unix milliseconds. It copies the ids that it keeps. What is no new
 // message moves nothing, and changes what is known of the one that it speaks of.

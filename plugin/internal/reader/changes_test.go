@@ -95,6 +95,26 @@ func TestReader_ReadsAgainWhatMayChange(t *testing.T) {
 	})
 }
 
+// What a server has stamped whose clock is ahead claims to be of the future, and so moves no checkpoint.
+func TestReader_LooksAfterWhatIsOfTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, consumer, edits := changing(t, func(c *Config) { c.OncePerAdd = true })
+		g.m.Chats["a"] = nil
+		g.m.Now = time.Now().Add(time.Minute).UnixMilli()
+		g.m.Fill("a", 5, 100)
+		edits.Version(g.m.Chats["a"])
+		g.m.Now = time.Now().UnixMilli()
+		g.start("a")
+		g.take(consumer, 10*time.Minute)
+		g.m.Change(func() { g.m.Chats["a"] = edits.Edit(rand.New(rand.NewPCG(1, 1)), g.m.Chats["a"], 1) })
+		g.take(consumer, 10*time.Minute)
+		assert.Equal(t, 1, consumer.Updates)
+		g.take(consumer, 3*time.Hour)
+		assert.Empty(t, g.r.chats, "it is forgotten")
+		g.close()
+	})
+}
+
 // A chat that is looked after for its changes does not keep the input from its end, and
 // is read at once when it is named again.
 func TestReader_WhatMayChangeKeepsNobody(t *testing.T) {

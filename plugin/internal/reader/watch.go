@@ -21,6 +21,10 @@ const (
 // for what a pass has missed in it.
 const mostLooks = 4
 
+// mostAhead is how far a server's clock may be ahead of this machine's: until it has passed, what that
+// clock has stamped claims to be of the future.
+const mostAhead = 24 * time.Hour
+
 // changing says of a chat's checkpoint that what it knows may still change: something of it
 // is within the lookback by this machine's clock, or has left it not long ago and was missed
 // by a pass.
@@ -32,7 +36,8 @@ func (r *Reader) changing(c *chat.Checkpoint) bool {
 	if c.Unsettled() {
 		window += mostLooks * min(r.cfg.Changes, math.MaxInt64/(2*mostLooks))
 	}
-	return c.Time >= time.Now().Add(-window).UnixMilli()
+	now := time.Now()
+	return c.Newest(now.Add(mostAhead).UnixMilli()) >= now.Add(-window).UnixMilli()
 }
 
 // rest is how long a chat is left alone that is read for ever. Caller holds mu.
