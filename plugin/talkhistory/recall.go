@@ -5,6 +5,7 @@ package talkhistory
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/apicall"
@@ -19,7 +20,7 @@ import (
 func (a *account) recall(ctx context.Context) {
 	in := a.in
 	if !a.resumes(ctx) {
-		return // the feed names all talks
+		return // all talks are named
 	}
 	since := in.source.serverNow().Add(-in.conf.Lookback)
 	if since.Before(in.conf.Since) {
@@ -54,11 +55,10 @@ func (a *account) recall(ctx context.Context) {
 	}
 }
 
-// resumes says that the feed has a checkpoint, or that nobody can tell.
+// resumes says that the feed has a checkpoint, or what is read before it has, or that nobody can tell.
 func (a *account) resumes(ctx context.Context) bool {
-	if a.in.conf.CheckpointCache == "" {
-		return false
-	}
-	_, err := a.in.feedStore.Load(ctx, feed.NameEvents)
-	return !errors.Is(err, checkpoint.ErrNone)
+	return a.in.conf.CheckpointCache != "" && slices.ContainsFunc([]string{feed.NameStart, feed.NameEvents}, func(name string) bool {
+		_, err := a.in.feedStore.Load(ctx, name)
+		return !errors.Is(err, checkpoint.ErrNone)
+	})
 }
