@@ -283,7 +283,8 @@ func (t *simTalk) page(q chat.TalkQuery, now time.Duration) simAnswer {
 	}
 	rows := make([]string, len(got.Items))
 	for i := range got.Items {
-		rows[i] = t.w.known[got.Items[i].ID].body()
+		s := t.w.known[got.Items[i].ID]
+		rows[i] = s.version(s.edited(now))
 	}
 	return t.w.api.hal("messages", rows, got.More)
 }

@@ -43,6 +43,7 @@ func (w *simWorld) start() *simLife {
 	l := &simLife{w: w, n: len(w.lives) + 1, began: w.now(), flights: map[*simMessage]*simFlight{}}
 	l.Name, l.Around = fmt.Sprintf("life%d-of-seed%d", l.n, w.seed), l
 	w.mu.Lock()
+	w.forgetUnsaved()
 	w.lives = append(w.lives, l)
 	w.note("life %d begins", l.n)
 	w.mu.Unlock()
@@ -136,15 +137,21 @@ func (l *simLife) endedAlone() {
 
 // arrives takes what reached the output: messages of one batch of the input, or what was
 // rejected of it. Caller holds mu.
-func (l *simLife) arrives(msgs []*simMessage) {
+func (l *simLife) arrives(msgs []*simMessage, got []simGot) {
 	f := &simFlight{left: map[*simMessage]bool{}}
-	for _, m := range msgs {
+	for i, m := range msgs {
+		old := l.flights[m]
+		if old == nil || !old.left[m] {
+			l.checkChange(m, got[i])
+		}
 		switch {
-		case l.flights[m] == nil:
+		case old == nil && got[i].creates():
 			l.checkRepeat(m)
+			fallthrough
+		case old == nil, !old.left[m] && !got[i].creates():
 			l.flights[m] = f
 			f.msgs, f.left[m] = append(f.msgs, m), true
-		case !l.flights[m].left[m] && !l.w.deceives():
+		case !old.left[m] && !l.w.deceives():
 			l.w.violated("repeats", "%s came again in one life after it was accepted", m)
 		}
 	}
@@ -154,9 +161,10 @@ func (l *simLife) arrives(msgs []*simMessage) {
 }
 
 // accepts takes a message that the output has accepted. Caller holds mu.
-func (l *simLife) accepts(m *simMessage) {
+func (l *simLife) accepts(m *simMessage, g simGot) {
 	w := l.w
-	if m.accepted == never {
+	l.takes(m, g)
+	if m.accepted == never && g.creates() {
 		m.accepted = w.now()
 		l.checkOrder(m)
 		m.t.order = append(m.t.order, m)

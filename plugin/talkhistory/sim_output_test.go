@@ -21,12 +21,15 @@ func (l *simLife) WriteBatch(ctx context.Context, batch service.MessageBatch) er
 	w, c := l.w, &l.w.cfg
 	w.mu.Lock()
 	msgs := make([]*simMessage, len(batch))
+	got := make([]simGot, len(batch))
 	for i := range batch {
-		body, _ := batch[i].AsBytes()
 		id, _ := batch[i].MetaGet("kommo_message_id")
 		talk, _ := batch[i].MetaGet("kommo_talk_id")
-		m := w.known[id]
-		if m == nil || m.body() != string(body) || m.t.id != talk {
+		m, is := w.known[id], false
+		if m != nil && m.t.id == talk {
+			got[i], is = m.got(batch[i])
+		}
+		if !is {
 			w.violated("verbatim", "the output got what is no message of the API, as %q of talk %s", id, talk)
 			w.mu.Unlock()
 			return nil
@@ -34,14 +37,14 @@ func (l *simLife) WriteBatch(ctx context.Context, batch service.MessageBatch) er
 		msgs[i] = m
 	}
 	if !l.gone {
-		l.arrives(msgs)
+		l.arrives(msgs, got)
 	}
 	first := msgs[0]
 	for _, m := range msgs {
 		m.tries++
 	}
 	r := w.rnd("write", first.t.n, first.n, first.tries, len(msgs))
-	w.note("life %d writes %s", l.n, idsOf(msgs))
+	w.note("life %d writes %s", l.n, idsOf(msgs, got))
 	w.mu.Unlock()
 
 	if err := simSleep(ctx, between(r, 0, time.Duration(c.slowMS)*time.Millisecond)); err != nil {
@@ -68,7 +71,7 @@ func (l *simLife) WriteBatch(ctx context.Context, batch service.MessageBatch) er
 			w.note("rejected %s", m.id)
 			continue
 		}
-		l.accepts(m)
+		l.accepts(m, got[i])
 	}
 	if failed != nil {
 		return failed
@@ -76,9 +79,13 @@ func (l *simLife) WriteBatch(ctx context.Context, batch service.MessageBatch) er
 	return nil
 }
 
-func idsOf(msgs []*simMessage) (ids []string) {
-	for _, m := range msgs {
-		ids = append(ids, m.id)
+func idsOf(msgs []*simMessage, got []simGot) (ids []string) {
+	for i, m := range msgs {
+		what := m.id
+		if !got[i].creates() {
+			what = got[i].op + " " + what
+		}
+		ids = append(ids, what)
 	}
 	return ids
 }

@@ -47,6 +47,8 @@ type simMessage struct {
 	acked      time.Duration // when all of the batch was accepted with which it was; never: not yet
 	saved      bool          // no later life may bring it
 	reportedBy *simLife      // that said last that it is missing
+
+	simChanges
 }
 
 func (m *simMessage) String() string {

@@ -25,6 +25,7 @@ import (
 //	sim_output_test.go  the output: slow, rejects any subset
 //	sim_life_test.go    the lives of the process: start, kill, clean stop
 //	sim_check_test.go   the promises
+//	sim_changes_test.go messages that are edited and deleted, and what a consumer has of them
 //
 // Everything comes from one seed. A draw is keyed by what it is for (a talk and the number of
 // its request, say), never by when it happens, so that a run does not come out otherwise
@@ -63,6 +64,7 @@ type simConfig struct {
 	burst                                      int
 	rps                                        float64
 	poll, interval, lookback                   time.Duration // poll 0: one reading
+	changes                                    time.Duration // how often they are looked for; 0: never
 	backoff, timeout                           time.Duration
 	latest                                     bool
 	since                                      int64 // Unix seconds; 0: none
@@ -96,6 +98,7 @@ func newSimWorld(seed uint64) *simWorld {
 	w := &simWorld{seed: seed, epoch: time.Now(), byID: map[string]*simTalk{}, known: map[string]*simMessage{}}
 	w.cfg = newSimConfig(w)
 	w.setupTalks()
+	w.setupChanges()
 	w.api.setup(w)
 	w.store.setup(w)
 	return w
@@ -185,6 +188,10 @@ func (w *simWorld) yaml(name string) string {
 	line("    checkpoint_interval: %s", c.interval)
 	line("    checkpoint_cache: progress")
 	line("    lookback: %s", c.lookback)
+	if c.changes > 0 {
+		line("    changes: true")
+		line("    changes_interval: %s", c.changes)
+	}
 	line("    requests_per_second: %v", c.rps)
 	line("    burst: %d", c.burst)
 	line("    timeout: %s", c.timeout)
