@@ -201,7 +201,7 @@ func (w *simWorld) run() {
 	w.mu.Unlock()
 
 	// The feed and the lists are late, and what is missing is looked for.
-	for deadline := w.now() + w.cfg.poll*3 + 15*time.Minute; ; {
+	for deadline := w.now() + w.cfg.poll*3 + 6*w.cfg.changes + 15*time.Minute; ; {
 		ended := l.until(w.now() + 10*time.Second)
 		w.mu.Lock()
 		missing, broken := w.missing(), len(w.broken) > 0
