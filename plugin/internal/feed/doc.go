@@ -42,8 +42,8 @@
 // # What a checkpoint promises
 //
 // It is a position, before which everything was named and acknowledged without a gap,
-// and the keys of the events that are not before it and were. It trails the clock, the
-// server's or our own, whichever is earlier, and the latest event.
+// and the keys of the events that are not before it and were. It trails the latest event, and the
+// clock as it was when the listing began, the server's or our own, whichever is earlier.
 //
 // # How the feed is read
 //

@@ -165,7 +165,9 @@ func (e *Events) take(number, limit int, page *listing.Page) (done bool, err err
 // judge decides what follows from the rows of a selection, as far as they were read.
 // ended says that there are no more, and short that the page was not full.
 func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
-	now := past(page)
+	// What shows up late is looked for until the position has passed it. So that moves as if all was read
+	// when the listing began: an answer may come minutes after the one before it.
+	now := min(e.started, past(page))
 	switch {
 	case e.sel.wider > 0 && e.sel.met && !e.unfiltered:
 		e.distrust()
@@ -174,7 +176,7 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 	case ended && (e.sel.to == 0 || e.sel.down):
 		e.accept()
 		e.advance(min(e.newest, now))
-		e.trailLess(now)
+		e.trailLess(past(page))
 		return true
 	case ended:
 		e.accept()
@@ -185,7 +187,7 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 		e.accept()
 		if e.order.newestFirst() && e.sel.oldest < e.base-slack && e.sel.oldest < e.started-lag {
 			e.advance(min(e.newest, now))
-			e.trailLess(now)
+			e.trailLess(past(page))
 			return true
 		}
 	case e.order.oldestFirst():
@@ -213,7 +215,9 @@ func (e *Events) judge(page *listing.Page, ended, short bool) (done bool) {
 				again++
 			}
 		}
-		further := !e.sel.down || e.sel.oldest < e.sel.to // else the next selection would be this one again
+		// Else the next selection would be this one again, or, below an older event than was asked for,
+		// end before it begins.
+		further := (!e.sel.down || e.sel.oldest < e.sel.to) && e.sel.oldest >= e.sel.from-slack
 		if (e.lap.Pages() >= maxPages && e.sel.rows >= maxRows || short) && 2*again < len(page.Rows) && further {
 			e.choose(selection{from: e.sel.from, to: e.sel.oldest, down: true})
 		}
