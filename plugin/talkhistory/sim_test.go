@@ -86,8 +86,8 @@ func TestSimulator(t *testing.T) {
 // simPast are seeds that have shown a fault once: an alarm that a crash lost and a message with
 // it, what came out before it was announced, a list without an order under a clock that is
 // behind, a talk that takes longer to read than a message may be late, a refusal for which
-// all places waited, a feed that was asked for the same for ever.
-var simPast = []uint64{15, 16, 18, 22, 24, 37, 49, 60, 67, 117, 256, 276, 1430, 3363, 3656, 4229}
+// all places waited, a feed that was asked for the same for ever, or for nothing, imports of one second.
+var simPast = []uint64{15, 16, 18, 22, 24, 37, 49, 60, 67, 117, 256, 276, 1430, 3224, 3363, 3656, 4229, 20223, 20480, 20818, 21281}
 
 // simPastChanges are such seeds with changes: a talk that nobody looked after any more since all that
 // is in it was of the future, or since it was in a list that is read once.

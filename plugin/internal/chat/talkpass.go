@@ -200,9 +200,10 @@ func (p *talkPass) mayBeNew(w period, it *Item) bool {
 }
 
 // cutShort says that a second is that of what was delivered last, and that the checkpoint
-// could not keep all that was delivered of it.
+// could not keep all that was delivered of it. One that is not full keeps what it has to:
+// there the second was done with when something that is as old was delivered late.
 func (p *talkPass) cutShort(s int64) bool {
-	return p.last.ID != "" && s == p.floor-1 && s == second(p.last.Time)
+	return s == p.floor-1 && s == second(p.last.Time) && len(p.From.Seen) >= maxSeen
 }
 
 // deliver emits what is new of a list and lies in a period, oldest first.
