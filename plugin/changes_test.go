@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -229,6 +230,68 @@ func TestChanges_AnAnswerThatMissesMessages(t *testing.T) {
 			s.Until("it was read", func() bool { return h.Asked(chat) > asked+3 })
 		}
 		assert.Equal(t, map[string]int{"create": 30}, consumer.ops)
+	})
+}
+
+// A chat that is read from its beginning again, since short pages have misled, tells what was yet to
+// be told, and brings nothing twice.
+func TestChanges_OutliveADoubtedEnd(t *testing.T) {
+	t.Parallel()
+	each(t, sandbox.Config{}, func(t *testing.T, h *history) {
+		t.Helper()
+		at := time.Now().Add(-5 * time.Minute).Truncate(time.Second)
+		say := func(chat string, n int) (ids []string) {
+			for i := range n {
+				ids = append(ids, h.Say(chat, at.Add(time.Duration(i)*time.Second)))
+			}
+			return ids
+		}
+		chat := h.Chat(0)
+		sent := say(chat, 5)
+		consumer, cache := newState(), pipetest.NewCache()
+		conf := rereads(h).With(fields{"changes": true, "lookback": "1h", "page_size": 50, "parallel_chats": 1})
+		all := []string{chat}
+		run := func(name func(*pipetest.Queue, *pipetest.Stream)) *pipetest.Stream {
+			q := pipetest.NewQueue(h.Kommo)
+			s := h.Start(t, nil, conf, options{Cache: cache, Queue: q, Write: consumer.write})
+			name(q, s)
+			q.End()
+			s.Ended()
+			return s
+		}
+		once := func(q *pipetest.Queue, _ *pipetest.Stream) { q.Name(chat) }
+		run(once)
+		require.True(t, h.Remove(chat, sent[1]))
+		require.True(t, h.Edit(chat, sent[2], at.Add(2*time.Second), "corrected"))
+		s := run(func(q *pipetest.Queue, s *pipetest.Stream) {
+			read := func(chats ...string) {
+				for _, c := range chats {
+					q.Name(c)
+					all = append(all, c)
+				}
+				last := chats[len(chats)-1]
+				s.Until("they are read", func() bool { return len(q.Answered(last)) > 0 })
+			}
+			read(h.Chats(40, 5)...) // short pages are believed by now
+			q.Name(chat)
+			s.Until("it is read", func() bool { return len(q.Answered(chat)) > 0 })
+			require.NoError(t, h.SetFaults(
+				sandbox.Fault{Kind: sandbox.FaultPageCap, Limit: 10},
+				sandbox.Fault{Kind: sandbox.FaultNext, Next: sandbox.NextMissing},
+			))
+			misled := func() bool { return s.Logs.Has(slog.LevelWarn, "pages that are shorter than asked") }
+			for !misled() {
+				c := h.Chat(0)
+				say(c, 12)
+				read(c)
+			}
+		})
+		require.True(t, s.Logs.Has(slog.LevelWarn, "read again from the beginning"))
+		require.False(t, s.Logs.Has(slog.LevelWarn, "and 0 "))
+		run(once)
+		run(once)
+		assert.True(t, consumer.is(h, all...))
+		assert.Equal(t, map[string]int{"create": 5 + 40*5 + (len(all)-41)*12, "update": 1, "delete": 1}, consumer.ops)
 	})
 }
 

@@ -52,6 +52,33 @@ func withMissing(again, before []Seen) []Seen {
 	return out
 }
 
+// Unknown returns what c does not know of what a pass has emitted that went on from another checkpoint,
+// with what has changed as an [Update]. The notes, which c is to take over by [Checkpoint.Note], say nothing
+// of those.
+func (c *Checkpoint) Unknown(emitted []Item) (items []Item, notes []Seen) {
+	w := newWatch(c, 0, 0)
+	for i := range emitted {
+		it := emitted[i]
+		if w.meet(&it) {
+			it.Op = Update
+		} else if _, known := w.place[it.ID]; known {
+			continue
+		}
+		items = append(items, it)
+	}
+	return items, w.note
+}
+
+// Join has c, which was delivered in the order of the chat beside all that o knows, cover that too.
+func (c *Checkpoint) Join(o *Checkpoint) {
+	newer := slices.IndexFunc(c.Seen, func(s Seen) bool { return second(s.Time) > second(o.Time) })
+	if newer < 0 {
+		newer = len(c.Seen)
+	}
+	c.Seen = slices.Insert(slices.Clone(c.Seen), newer, o.Seen...)
+	c.Time, c.From = max(c.Time, o.Time), max(c.From, o.From)
+}
+
 // firms returns the ids that a checkpoint knows, and whether they are firm. Its ids are kept
 // from the second floor on.
 func (c *Checkpoint) firms(floor int64) map[string]bool {

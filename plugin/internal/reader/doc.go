@@ -81,7 +81,10 @@
 // readAgain asks for one more pass after the one that is going on: because the chat
 // was added again, or because its end was believed and short pages mislead
 // (chat.Start.OnShortPages). In the latter case that pass begins at the chat's
-// beginning, once the chat is quiet.
+// beginning, once the chat is quiet (doubt.go), and what the checkpoint knows is not delivered again.
+// That checkpoint is set aside and a new one begun, which is kept as usual, so that after a crash
+// this goes on, and what was set aside comes again. They become one when a pass has come to the
+// chat's end and all is acknowledged. Until then the chat is not stored.
 //
 // Reread (reread.go) sets a chat back that is quiet: the next pass goes on from an earlier
 // checkpoint than the one that is kept, which stays as it is until a pass has come to

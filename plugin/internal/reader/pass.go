@@ -13,13 +13,10 @@ import (
 func (r *Reader) pass(c *record) error {
 	w := c.work
 	r.mu.Lock()
-	doubted := c.doubted && w.quiet()
-	switch {
-	case doubted:
-		// The checkpoint follows: after a crash this has to go on.
-		w.read, w.acked, w.known, w.restart = chat.Checkpoint{}, chat.Checkpoint{}, false, true
-		w.reread, c.rereadFrom = nil, nil // all comes
-	case c.rereadFrom == nil:
+	switch again := c.rereadFrom != nil; {
+	case w.quiet() && (c.doubted || again && w.doubt != nil):
+		c.beginDoubt()
+	case !again:
 	case w.quiet():
 		r.beginReread(c)
 	default:
@@ -62,9 +59,6 @@ func (r *Reader) pass(c *record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if doubted {
-		c.doubted = false
-	}
 	switch {
 	case found.Believed && r.shortPages:
 		// That came out while this pass was going on.
@@ -86,6 +80,9 @@ func (r *Reader) pass(c *record) error {
 	}
 	if w.reread != nil {
 		w.reread.ended = true
+	}
+	if w.doubt != nil {
+		w.doubt.ended = true
 	}
 	w.read.Note(found.Notes)
 	if w.acked.Note(found.Notes) {
@@ -165,6 +162,7 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := c.work
+	items = w.doubt.news(items)
 	ahead := r.ahead()
 	for len(items) > 0 {
 		if len(w.pending) >= ahead {
@@ -187,6 +185,7 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 			return err
 		}
 		w.pending = append(w.pending, items[:n]...)
+		w.doubt.takes(items[:n])
 		w.now = max(w.now, now)
 		r.advance(c, &w.read, chat.SeenOf(items[:n]), w.now)
 		w.known = true
@@ -221,21 +220,4 @@ func (r *Reader) advance(c *record, to *chat.Checkpoint, delivered []chat.Seen, 
 // others: it may have to wait long for its checkpoint to be written.
 func (r *Reader) ahead() int {
 	return max(r.cfg.PageSize, min(r.cfg.CheckpointLimit, r.cfg.maxKept())/max(2, r.cfg.ParallelChats))
-}
-
-// doubtEnds has all chats read again whose end nobody has looked behind.
-func (r *Reader) doubtEnds() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.shortPages = true
-	again := 0
-	for _, c := range r.all() {
-		if c.believed {
-			again++
-			c.believed, c.doubted = false, true
-			r.readAgain(c)
-		}
-	}
-	r.told = append(r.told, func() { r.cfg.Hooks.ShortPages(again) })
-	r.changed.Broadcast()
 }

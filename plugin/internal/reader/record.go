@@ -59,7 +59,7 @@ type record struct {
 	// unfinished: the last pass was ended before its end, and another follows once what is out of the
 	// chat is acknowledged.
 	unfinished bool
-	// doubted: its end is, and the next pass begins at the chat's beginning.
+	// doubted: its end is, and the next pass that finds it quiet begins at the chat's beginning.
 	doubted bool
 	// believed: the chat was read to the end of a short page and no further.
 	believed bool
@@ -93,6 +93,7 @@ type work struct {
 
 	acked  chat.Checkpoint // as far as acknowledged without a gap
 	reread *reread         // while that stays where it is; else nil
+	doubt  *doubt          // while the chat is read from its beginning again; else nil
 
 	dirty        bool // acked is newer than what is stored
 	hurried      bool // and is to be written without waiting for an interval
@@ -104,4 +105,4 @@ type work struct {
 func (w *work) quiet() bool { return w == nil || len(w.pending) == 0 && len(w.out) == 0 }
 
 // stored says that everything which was acknowledged has been written.
-func (w *work) stored() bool { return w == nil || !w.dirty && !w.saving && w.reread == nil }
+func (w *work) stored() bool { return w == nil || !w.dirty && !w.saving && w.reread == nil && w.doubt == nil }

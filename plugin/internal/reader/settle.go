@@ -9,6 +9,7 @@ func (r *Reader) settle(c *record) {
 	quiet := w.quiet()
 	if c.phase != reading {
 		r.endReread(c)
+		r.endDoubt(c)
 	}
 	done := quiet && w.stored()
 	if done && c.phase != reading && !c.failing() && c.loadFailures == 0 && c.rereadFrom == nil && !c.unfinished {
