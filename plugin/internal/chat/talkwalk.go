@@ -132,7 +132,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 		if page, more, at, err = p.following(ctx, w, l, page, at); err != nil {
 			return nil, false, err
 		}
-		if fresh = l.add(p, w, page); fresh == 0 && at != beforeAt && sameIDs(page, before) {
+		if fresh = l.add(p, w, page); fresh == 0 && at != beforeAt && showsSame(page, before) {
 			same++
 		} else {
 			same = 0
@@ -143,7 +143,7 @@ func (p *talkPass) walkOnce(ctx context.Context, w period) (l *talkList, whole b
 			if err != nil {
 				return nil, false, err
 			}
-			if _, last := l.shared(page); sameIDs(deep, page) && last == len(l.items)-1 && len(l.items) > len(page) {
+			if _, last := l.shared(page); showsSame(deep, page) && last == len(l.items)-1 && len(l.items) > len(page) {
 				return l, true, nil
 			}
 		}
@@ -159,10 +159,10 @@ func (p *talkPass) enough(l *talkList) bool {
 
 // following returns the page that goes on behind a page, and where it is.
 func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []Item, at spot) (next []Item, more bool, where spot, err error) {
-	edge := at.start() + max(0, len(page)-1)
+	edge := at.start() + max(0, min(len(page), at.limit)-1)
 	jump := 0 // so much of what was read stands behind the page
 	if i, place := l.shared(page); i >= 0 {
-		edge = at.start() + i
+		edge = at.start() + min(i, at.limit-1)
 		jump = len(l.items) - 1 - place
 	}
 	where = cover(edge+jump, p.limit)
@@ -181,11 +181,8 @@ func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []
 	if err != nil {
 		return nil, false, where, err
 	}
-	end := at.start() + len(page)
-	if len(page) < at.limit {
-		end = at.end()
-	}
-	if sameIDs(again, page) && where.start() > end {
+	end := at.end()
+	if showsSame(again, page) && where.start() > end {
 		// What was read reaches less far behind it than it seemed.
 		where = spot{at.page + 1, at.limit}
 		if next, more, err = p.ask(ctx, w, where); err != nil {
@@ -198,15 +195,40 @@ func (p *talkPass) following(ctx context.Context, w period, l *talkList, page []
 			return nil, false, where, err
 		}
 	}
-	if sameIDs(again, page) && where.start() <= end {
+	if showsSame(again, page) && where.start() <= end {
 		l.blind = true
 		return next, more, where, nil
 	}
 	p.OnRealigned()
-	if i, _ := l.shared(again); i >= 0 && !sameIDs(again, page) {
+	if i, _ := l.shared(again); i >= 0 && !showsSame(again, page) {
 		return again, more2, at, nil
 	}
 	return p.search(ctx, w, l, edge)
+}
+
+// showsSame reports whether two pages show the same messages. What has no id, or comes twice,
+// stands where it likes.
+func showsSame(a, b []Item) bool {
+	in := func(page []Item) func(Item) bool {
+		ids := make(map[string]bool, len(page))
+		for i := range page {
+			ids[page[i].ID] = true
+		}
+		return func(it Item) bool { return it.ID != "" && !ids[it.ID] }
+	}
+	return !slices.ContainsFunc(a, in(b)) && !slices.ContainsFunc(b, in(a))
+}
+
+// messagesOf returns how many messages a page shows, each once, and 1 at least. Some servers put
+// something of their own into each answer, beside what was asked for.
+func messagesOf(page []Item) int {
+	ids := map[string]bool{}
+	for i := range page {
+		if page[i].ID != "" {
+			ids[page[i].ID] = true
+		}
+	}
+	return max(1, len(ids))
 }
 
 // search looks for something that was read, around a position and in steps that double.
@@ -260,7 +282,7 @@ func (p *talkPass) isLimit(ctx context.Context, w period, entries, behind int) (
 	if err != nil || len(page) < entries || !p.mayLimit(entries) {
 		return false, err
 	}
-	p.limit = entries
+	p.limit = messagesOf(page)
 	if p.server.Continued(behind + 1) {
 		p.OnShortPages()
 	}
@@ -311,6 +333,8 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			}
 		}
 		moved := behind > 0 && fresh == 0
+		place, _ := l.shared(below)
+		joins := place >= 0
 		switch {
 		case len(below) == 0 && !misleads:
 			continue
@@ -322,7 +346,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if err != nil {
 			return talkEnd{}, err
 		}
-		same := sameIDs(again, page)
+		same := showsSame(again, page)
 		next := same && fresh > 0 && at.page == 1 && look == spot{2, n} // nothing lies between
 		if limited && behind > 0 && len(again) == n && !next {
 			is, err := p.isLimit(ctx, w, n, behind)
@@ -336,6 +360,8 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		switch {
 		case moved:
 			return talkEnd{}, nil
+		case !same && joins && fresh > 0:
+			return talkEnd{next: below, at: look, more: more}, nil // whatever has moved
 		case !same:
 			if i, _ := l.shared(again); i < 0 {
 				// The talk has moved so far that this is no place to go on from.
@@ -352,11 +378,9 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			p.OnShortPages()
 		}
 		if next && len(below) == n {
-			p.limit = n
+			p.limit = messagesOf(page)
 		}
-		if i, _ := l.shared(below); i < 0 {
-			l.blind = true
-		}
+		l.blind = l.blind || !joins
 		return talkEnd{next: below, at: look, more: more}, nil
 	}
 	if p.server.Ended(); more {
