@@ -129,6 +129,8 @@ func newSimConfig(w *simWorld) simConfig {
 		c.feed.KeepFrom, c.feed.KeepTo = false, false
 	}
 	c.feed.ToOff = c.feed.FromOff
+	// Not less than half: a tenth of a page is believed to be all, so that the rest comes late or, where nothing
+	// announces it, not before more is said; and pages of less than four hardly overlap.
 	if chance(r, 20) && c.pageSize >= 8 {
 		c.talk.Cap, c.talk.CapShifts = c.pageSize/2+r.IntN(c.pageSize/2), chance(r, 50)
 	}
