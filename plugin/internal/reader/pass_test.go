@@ -5,6 +5,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -84,6 +85,49 @@ func TestReader_DoubtsEndsThatWereBelieved(t *testing.T) {
 		require.True(t, ended)
 		assert.Equal(t, map[string]int{"believed": 2, "looked behind": 1, "slow": 2, "misleading": 1}, times)
 		assert.Equal(t, 1, again, "of those that had been read")
+		g.close()
+	})
+}
+
+// A doubted chat brings what was missed and nothing twice, also when a pass fails on the way, and then
+// its checkpoint has all of it in the order of the chat.
+func TestReader_ADoubtedChatKeepsWhatWasKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		item := func(n int64) chat.Item {
+			return chat.Item{ID: fmt.Sprint("m", n), Time: 1_700_000_000_000 + n*1000}
+		}
+		times := 0
+		g := newRig(t, chattest.NewModel(), passes(func(ctx context.Context, s chat.Start) (chat.Result, error) {
+			emit := func(n ...int64) error {
+				var items []chat.Item
+				for _, n := range n {
+					items = append(items, item(n))
+				}
+				return s.Emit(ctx, items, item(n[len(n)-1]).Time)
+			}
+			if s.Chat == "misleading" {
+				time.Sleep(time.Second)
+				s.OnShortPages()
+				return chat.Result{Entries: 1}, nil
+			}
+			switch times++; times {
+			case 1:
+				return chat.Result{Entries: 2, Believed: true}, emit(4, 5)
+			case 2:
+				assert.False(t, s.Known, "from the beginning")
+				assert.NoError(t, emit(1, 2))
+				time.Sleep(time.Minute) // it is acknowledged meanwhile
+				return chat.Result{Entries: 2}, errors.New("500")
+			default:
+				assert.Equal(t, chat.SeenOf([]chat.Item{item(1), item(2)}), s.From.Seen)
+				return chat.Result{Entries: 4}, emit(3, 4, 5, 6)
+			}
+		}))
+		g.cfg.Lookback = time.Hour
+		got, ended := g.start("a", "misleading").drain(time.Hour)
+		require.True(t, ended)
+		assert.Equal(t, []string{"m4", "m5", "m1", "m2", "m3", "m6"}, got["a"])
+		assert.Equal(t, chat.SeenOf([]chat.Item{item(1), item(2), item(3), item(4), item(5), item(6)}), g.store.checkpoint(t, "a").Seen)
 		g.close()
 	})
 }

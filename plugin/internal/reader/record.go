@@ -105,4 +105,6 @@ type work struct {
 func (w *work) quiet() bool { return w == nil || len(w.pending) == 0 && len(w.out) == 0 }
 
 // stored says that everything which was acknowledged has been written.
-func (w *work) stored() bool { return w == nil || !w.dirty && !w.saving && w.reread == nil && w.doubt == nil }
+func (w *work) stored() bool {
+	return w == nil || !w.dirty && !w.saving && w.reread == nil && w.doubt == nil
+}
