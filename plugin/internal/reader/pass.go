@@ -67,7 +67,7 @@ func (r *Reader) pass(c *record) error {
 	case found.Believed:
 		c.believed = true
 	}
-	if w.restart && !w.known && !found.Set {
+	if w.restart && !w.known && w.doubt == nil && !found.Set {
 		// Nothing was there. What can't be decoded goes: should the Store forget it, the
 		// chat would look like one that was never read.
 		found.Set = true
