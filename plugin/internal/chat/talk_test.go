@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -437,5 +438,28 @@ func TestTalk_CutBehindAFilterOfAnotherClock(t *testing.T) {
 			}
 			require.True(t, slices.Equal(m.IDs(), got), "%s first, off by %d: %d came", order, off, len(got))
 		}
+	}
+}
+
+// A server that gives a tenth of a page at most, and says nothing of it, is found out by the
+// second talk.
+func TestTalk_LimitOfATenth(t *testing.T) {
+	server := &evidence.Server{}
+	for i := range 3 {
+		m := chattest.NewTalk()
+		m.Next, m.Cap = "missing", 20
+		m.Arrive(45, gap(60_000))
+		short := 0
+		got, found, err := talk(server, m, 250, 10, func(s *chat.Start) {
+			s.Chat = strconv.Itoa(i)
+			s.OnShortPages = func() { short++ }
+		})
+		require.NoError(t, err)
+		if i == 0 {
+			require.True(t, found.Believed, "it is read again when that turns out to be wrong")
+			continue
+		}
+		require.Equal(t, m.IDs(), got)
+		require.Equal(t, i == 1, short == 1)
 	}
 }

@@ -374,7 +374,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		// for.
 		return end{is: true}, nil
 	case behind && fresh == 0:
-		p.server.Ended()
+		p.server.Ended(len(page))
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	case p.server.Believed():
@@ -428,7 +428,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		}
 		return end{next: below, step: step}, nil
 	}
-	p.server.Ended()
+	p.server.Ended(len(page))
 	p.believed = p.believed || !p.known && !misleads
 	return end{is: true}, nil
 }

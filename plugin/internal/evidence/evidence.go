@@ -26,6 +26,10 @@ type Server struct {
 	refuted  bool // so that short pages are no sign of the end
 	longest  int  // entries of the longest page
 	linked   int  // short pages behind which nothing followed, though they linked a next page
+
+	few       int    // entries of the longest page that had few
+	fewOf     uint64 // the first chat that showed it, as a hash
+	fewProved int    // how many as long had nothing behind them
 }
 
 const (
@@ -40,6 +44,8 @@ const (
 	// one is believed, and lookEvery how often one is looked behind after that.
 	enoughEnds = 32
 	lookEvery  = 64
+	// enoughFew is how many of the longest pages with few entries have to.
+	enoughFew = 2
 )
 
 var seed = maphash.MakeSeed()
@@ -71,9 +77,21 @@ func (e *Server) Ordered(first string, up, down int) (oldestComesFirst bool) {
 // chat's end without a look at what follows.
 func (e *Server) Believed() bool { return e.believed(enoughEnds) }
 
-// BelievedFew is Believed of a page with so few entries that no limit is as low. It needs
-// no proof beforehand.
-func (e *Server) BelievedFew() bool { return e.believed(0) }
+// BelievedFew is Believed of a chat's page with so few entries that hardly a limit is as low.
+// It needs no proof beforehand, but where two chats show as many, and none more, that may
+// be such a limit.
+func (e *Server) BelievedFew(chat string, entries int) bool {
+	return !e.mayLimitFew(maphash.String(seed, chat), entries) && e.believed(0)
+}
+
+func (e *Server) mayLimitFew(chat uint64, entries int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if entries > e.few {
+		e.few, e.fewOf, e.fewProved = entries, chat, 0
+	}
+	return entries == e.few && chat != e.fewOf && e.fewProved < enoughFew
+}
 
 func (e *Server) believed(enough int) bool {
 	e.mu.Lock()
@@ -111,11 +129,14 @@ func (e *Server) Misleads() bool {
 	return e.refuted
 }
 
-// Ended notes that nothing followed a short page.
-func (e *Server) Ended() {
+// Ended notes that nothing followed a short page of so many entries.
+func (e *Server) Ended(entries int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ends++
+	if entries == e.few {
+		e.fewProved++
+	}
 }
 
 // EndedLinked notes that nothing followed a short page that links a next one.

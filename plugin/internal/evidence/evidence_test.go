@@ -18,7 +18,7 @@ func TestServer_BelievesAfterManyEnds(t *testing.T) {
 	var e evidence.Server
 	for range 32 {
 		require.False(t, e.Believed())
-		e.Ended()
+		e.Ended(0)
 	}
 	for range 3 {
 		for range 63 {
@@ -32,7 +32,7 @@ func TestServer_BelievesAfterManyEnds(t *testing.T) {
 func TestServer_TwoEntriesRefute(t *testing.T) {
 	var e evidence.Server
 	for range 32 {
-		e.Ended()
+		e.Ended(0)
 	}
 	require.False(t, e.Continued(1))
 	require.False(t, e.Misleads())
@@ -54,4 +54,21 @@ func TestServer_OldestFirst(t *testing.T) {
 		require.False(t, e.Ordered(fmt.Sprint(i), 1, 0))
 	}
 	require.True(t, e.Ordered("the last", 1, 0))
+}
+
+// A server may give no more than a few entries at a time. So where pages of two chats are
+// as long as any, two have to be the end.
+func TestServer_LimitOfFew(t *testing.T) {
+	var e evidence.Server
+	require.True(t, e.BelievedFew("a", 3))
+	require.True(t, e.BelievedFew("a", 3), "it is the same page")
+	for _, length := range []int{3, 20} {
+		require.True(t, e.BelievedFew("a", length))
+		require.True(t, e.BelievedFew("b", length-1))
+		for range 2 {
+			require.False(t, e.BelievedFew("b", length))
+			e.Ended(length)
+		}
+		require.True(t, e.BelievedFew("b", length))
+	}
 }

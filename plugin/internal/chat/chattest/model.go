@@ -177,7 +177,7 @@ func IDsOf(items []chat.Item) []string {
 func Trusting() *evidence.Server {
 	e := &evidence.Server{}
 	for range 32 {
-		e.Ended()
+		e.Ended(0)
 	}
 	return e
 }
