@@ -239,16 +239,24 @@ func (c *simChat) begun(served time.Duration) time.Duration {
 // checkRepeat checks a message that comes, in this process for the first time.
 // Caller holds mu.
 func (p *simProcess) checkRepeat(m *simMsg) {
-	// What a server that hides messages was believed is looked at again.
-	if m.accepted == noTime || p.deceived || m.unplaced(m.served) || m.mistimed() || p.w.cfg.queue && p.w.store.forgot {
-		return
-	}
-	if p.w.on.has(simSkew) && p.w.cfg.lookback < 4*time.Second {
-		return // what was delivered after another may be forgotten before it: lookback has to be longer than clocks differ
-	}
-	if p.loaded[m.c].surely.has(m.n) {
+	if m.accepted != noTime && p.loaded[m.c].surely.has(m.n) && !p.mayRepeat(m) {
 		p.w.violated(3, "%s came again, though it is in the checkpoint that this process began with", m)
 	}
+}
+
+// mayRepeat says that what is known of a message's chat may not tell that it was delivered.
+// Caller holds mu.
+func (p *simProcess) mayRepeat(m *simMsg) bool {
+	w := p.w
+	switch {
+	case p.deceived:
+		return true // what a server that hides messages was believed is looked at again
+	case w.cfg.queue && w.store.forgot:
+		return true
+	case w.on.has(simSkew) && w.cfg.lookback < 4*time.Second:
+		return true // what was delivered after another may be forgotten before it: lookback has to be longer than clocks differ
+	}
+	return m.unplaced(m.served) || m.mistimed()
 }
 
 // ahead says of a message that it, or one below it, claimed to be of the future when its
@@ -261,7 +269,7 @@ func (m *simMsg) ahead() bool {
 	}
 	at := slices.Index(c.items, m)
 	return slices.ContainsFunc(c.items[max(0, at):], func(o *simMsg) bool {
-		return max(o.time, o.key) > c.w.epoch.Add(c.freshSaved).UnixMilli()
+		return max(o.time, o.key) > c.w.epoch.Add(c.freshLook).UnixMilli()
 	})
 }
 

@@ -269,7 +269,7 @@ func (p *simProcess) arrives(m *simMsg, tag string, tags map[string]*simFlight) 
 		m.counted = false
 		return
 	}
-	if f.left == 0 && !w.blurred() && !p.deceived && !m.unplaced(m.served) && !m.mistimed() {
+	if f.left == 0 && !w.blurred() && !p.mayRepeat(m) {
 		w.violated(3, "%s came again in one process after its batch was acknowledged", m)
 	}
 }

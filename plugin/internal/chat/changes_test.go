@@ -312,6 +312,32 @@ func TestPass_ChangesOfWhatWasLeftOut(t *testing.T) {
 	require.Zero(t, l.Updates+l.Deletes)
 }
 
+// Where all that was delivered last is gone, and something from long ago shows up below what is
+// left, what stands above that did not come late.
+func TestPass_DeletedAboveAMassDeletion(t *testing.T) {
+	m := chattest.NewModel()
+	m.Fill("a", 60, 1000)
+	edits := &chattest.Edits{}
+	l := newLedger(chattest.NewConsumer(t, func(id string) bool { return !slices.Contains(m.IDs("a"), id) }))
+	id := ""
+	for i := range 6 {
+		switch i {
+		case 1:
+			m.Remove("a", 0, 20)
+			m.Arrive("a", 3, func() int64 { return 1000 })
+			m.Put("a", 30, m.Now-50_000)
+		case 3:
+			id = m.Chats["a"][2].ID
+			m.Remove("a", 2, 1)
+		}
+		edits.Version(m.Chats["a"])
+		_, found, err := run(m, 6, 9, func(s *chat.Start) { l.follow(s, 50*time.Second, -1, 0) })
+		require.NoError(t, err)
+		l.end(t, found, err)
+	}
+	require.NotContains(t, l.Has, id)
+}
+
 // A checkpoint from before knows no bytes: they are what they are when it is read first. One
 // without changes is written as before.
 func TestPass_ChangesFromACheckpointOfBefore(t *testing.T) {

@@ -117,6 +117,7 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	p.watch.atTop(k)
 	if p.latest && !p.known {
 		return Result{Checkpoint: p.latestOf(k, complete), Set: true}, nil
 	}

@@ -39,13 +39,14 @@ type watch struct {
 	note   []Seen // hashes and marks that differ from those in of
 
 	// The bottom of the stretch.
-	first  int   // the lowest place in of
-	oldest int64 // the lowest second
-	under  int64 // the lowest second of what is not in of, is old, and stands below something that is
-	maybe  int64 // the same, if something in of follows
-	top    bool  // one of those delivered last was passed, so that what follows is not late
-	ended  bool  // it is the chat's end,
-	end    int   // and this the position behind it
+	first  int    // the lowest place in of
+	oldest int64  // the lowest second
+	under  int64  // the lowest second of what is not in of, is old, and stands below something that is
+	maybe  int64  // the same, if something in of follows
+	top    bool   // what follows stands above all that was delivered, and so is not late
+	newest string // what stands highest of what was delivered, if the walk at the top met any
+	ended  bool   // it is the chat's end,
+	end    int    // and this the position behind it
 }
 
 // newWatch returns what looks for changes of what a checkpoint knows. at is the second
@@ -74,6 +75,19 @@ func (w *watch) begin(k *kept) {
 	w.first, w.oldest, w.under, w.maybe = len(w.of), math.MaxInt64, math.MaxInt64, math.MaxInt64
 	w.ended, w.end = k.ended, k.base+len(k.items)
 	w.top = len(w.of) == 0
+}
+
+// atTop takes what the walk at the top of the chat has kept.
+func (w *watch) atTop(k *kept) {
+	if w == nil {
+		return
+	}
+	for i := range k.items {
+		if _, ok := w.place[k.items[i].ID]; ok {
+			w.newest = k.items[i].ID
+			break
+		}
+	}
 }
 
 // differs says of an item that it was delivered with other bytes, and that nobody has
@@ -130,7 +144,7 @@ func (w *watch) pass(it *Item, fresh bool) {
 	}
 	if i, ok := w.place[it.ID]; ok {
 		w.first = min(w.first, i)
-		w.top = w.top || i >= len(w.of)-anchors
+		w.top = w.top || i >= len(w.of)-anchors || it.ID == w.newest
 		w.under = min(w.under, w.maybe)
 		return
 	}
