@@ -142,10 +142,16 @@ var (
 )
 
 // messages returns how many messages a worker has read.
-func (w *scaledWorker) messages(t *testing.T) float64 { return w.metric(t, messagesMetric) }
+func (w *scaledWorker) messages(t *testing.T) float64 {
+	t.Helper()
+	return w.metric(t, messagesMetric)
+}
 
 // unfinished returns how many chats a worker has to read, reads, or delivers.
-func (w *scaledWorker) unfinished(t *testing.T) float64 { return w.metric(t, unfinishedMetric) }
+func (w *scaledWorker) unfinished(t *testing.T) float64 {
+	t.Helper()
+	return w.metric(t, unfinishedMetric)
+}
 
 // metric returns the sum of those of a worker's metrics.
 func (w *scaledWorker) metric(t *testing.T, pattern *regexp.Regexp) (sum float64) {

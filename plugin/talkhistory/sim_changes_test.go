@@ -45,7 +45,7 @@ func (w *simWorld) setupChanges() {
 	}
 	// To look for them takes a quarter of what may be asked.
 	c.changes = between(r, 10*time.Second, 2*time.Minute) + time.Duration(4*w.requests()/c.rps*float64(time.Second))
-	if c.lookback = oneOf(r, simWide, simWide, time.Minute, 10*time.Minute); c.lookback == simWide && !(c.talk.KeepFrom && c.talk.KeepTo) {
+	if c.lookback = oneOf(r, simWide, simWide, time.Minute, 10*time.Minute); c.lookback == simWide && (!c.talk.KeepFrom || !c.talk.KeepTo) {
 		c.bufferedPages = max(c.bufferedPages, 2*mostMessages/c.pageSize)
 	}
 	for _, t := range w.talks {
