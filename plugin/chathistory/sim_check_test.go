@@ -70,7 +70,7 @@ func (m *simMsg) buried() bool {
 		switch {
 		case o == m:
 			return run >= 50
-		case run >= 50:
+		case run >= 50, o.hide, o.null:
 		case o.time == 0 || o.time < w.cfg.since.UnixMilli():
 			run++
 		default:

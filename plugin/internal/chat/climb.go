@@ -29,7 +29,7 @@ func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
 		var low *kept
 		if err == nil {
 			if low, _, err = p.walkFrom(ctx, page, at, true); err == nil {
-				p.watch.begin(low)
+				p.watch.begin(low, k)
 				return low, nil
 			}
 		}
@@ -111,7 +111,7 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 				page, at = behind, at+p.pageSize
 			}
 		}
-		if fuller && !nameless(page) {
+		if fuller && len(page) > 0 {
 			return page, at, nil
 		}
 		if shallower := min(at, b.at); b.repeats(page, at) {

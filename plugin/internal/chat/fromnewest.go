@@ -117,12 +117,11 @@ func (p *pass) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	p.watch.atTop(k)
 	if p.latest && !p.known {
 		return Result{Checkpoint: p.latestOf(k, complete), Set: true}, nil
 	}
 	if complete {
-		p.watch.begin(k)
+		p.watch.begin(k, k)
 		err = p.emitKept(ctx, nil, k, len(k.items))
 	} else {
 		err = p.climb(ctx, k)

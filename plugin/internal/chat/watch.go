@@ -67,27 +67,25 @@ func newWatch(from *Checkpoint, at, since int64) *watch {
 	return w
 }
 
-// begin says that a stretch begins with what a walk has kept.
-func (w *watch) begin(k *kept) {
+// begin says that a stretch begins with what a walk has kept, and that the walk at the top
+// of the chat has kept top.
+func (w *watch) begin(k, top *kept) {
 	if w == nil {
 		return
 	}
 	w.first, w.oldest, w.under, w.maybe = len(w.of), math.MaxInt64, math.MaxInt64, math.MaxInt64
 	w.ended, w.end = k.ended, k.base+len(k.items)
-	w.top = len(w.of) == 0
+	w.newest = ""
+	if i := slices.IndexFunc(top.items, w.has); i >= 0 {
+		w.newest = top.items[i].ID
+	}
+	w.top = len(w.of) == 0 || k == top && w.newest == ""
 }
 
-// atTop takes what the walk at the top of the chat has kept.
-func (w *watch) atTop(k *kept) {
-	if w == nil {
-		return
-	}
-	for i := range k.items {
-		if _, ok := w.place[k.items[i].ID]; ok {
-			w.newest = k.items[i].ID
-			break
-		}
-	}
+// has says that an item was delivered.
+func (w *watch) has(it Item) bool {
+	_, ok := w.place[it.ID]
+	return ok
 }
 
 // differs says of an item that it was delivered with other bytes, and that nobody has
@@ -144,7 +142,7 @@ func (w *watch) pass(it *Item, fresh bool) {
 	}
 	if i, ok := w.place[it.ID]; ok {
 		w.first = min(w.first, i)
-		w.top = w.top || i >= len(w.of)-anchors || it.ID == w.newest
+		w.top = w.top || it.ID == w.newest || w.newest == "" && i >= len(w.of)-anchors
 		w.under = min(w.under, w.maybe)
 		return
 	}
@@ -171,7 +169,7 @@ func (w *watch) over(p *pass, k *kept) bool {
 		return true
 	}
 	look := *w
-	look.begin(k)
+	look.begin(k, k)
 	for _, it := range slices.Backward(k.items) {
 		if i, ok := w.place[it.ID]; ok {
 			w.walked[i] = true
