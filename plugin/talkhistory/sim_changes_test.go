@@ -48,6 +48,9 @@ func (w *simWorld) setupChanges() {
 	if c.lookback = oneOf(r, simWide, simWide, time.Minute, 10*time.Minute); c.lookback == simWide && (!c.talk.KeepFrom || !c.talk.KeepTo) {
 		c.bufferedPages = max(c.bufferedPages, 2*mostMessages/c.pageSize)
 	}
+	if c.lookback < c.feedLag {
+		c.lookback = 10 * time.Minute // what is announced later than that no checkpoint tells from what was delivered
+	}
 	for _, t := range w.talks {
 		d := w.rnd("edits", t.n)
 		often := oneOf(d, 0, 5, 30)
