@@ -188,7 +188,7 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !p.deceived && !m.c.deceived && !m.unplaced(0) && !m.ahead():
+	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !w.apart() && !p.deceived && !m.c.deceived && !m.unplaced(0) && !m.ahead():
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -253,11 +253,14 @@ func (p *simProcess) mayRepeat(m *simMsg) bool {
 		return true // what a server that hides messages was believed is looked at again
 	case w.cfg.queue && w.store.forgot:
 		return true
-	case w.on.has(simSkew) && w.cfg.lookback < 4*time.Second:
-		return true // what was delivered after another may be forgotten before it: lookback has to be longer than clocks differ
+	case w.apart():
+		return true // what was delivered after another may be forgotten before it
 	}
 	return m.unplaced(m.served) || m.mistimed()
 }
+
+// apart says that the senders' clocks differ by more than the lookback, which has to be longer.
+func (w *simWorld) apart() bool { return w.on.has(simSkew) && w.cfg.lookback < 4*time.Second }
 
 // ahead says of a message that it, or one below it, claimed to be of the future when its
 // chat was first looked at: then no time tells that it was there before
@@ -283,21 +286,17 @@ func (m *simMsg) mistimed() bool {
 	}))
 }
 
-// uprooted says of a message that of the eight accepted last only such are left which are
-// listed below it, though they came after it: then what stands above these is taken for new.
+// uprooted says of a message that nothing is left of the eight accepted last, but for such as are
+// listed below it though they came after it, and that something below it claims to be newer:
+// then what stands above that is taken for new.
 func (m *simMsg) uprooted() bool {
-	below, seen := false, 0
-	for _, o := range slices.Backward(m.c.order) {
-		if o.gone == noTime {
-			if below = o.at > m.at && o.key < m.key; !below {
-				return false
-			}
-		}
-		if seen++; seen == 8 {
-			break
-		}
+	order := m.c.order[max(0, len(m.c.order)-8):]
+	if slices.ContainsFunc(order, func(o *simMsg) bool { return o.gone == noTime && (o.at <= m.at || o.key >= m.key) }) {
+		return false
 	}
-	return below
+	at := slices.Index(m.c.items, m)
+	return slices.ContainsFunc(order, func(o *simMsg) bool { return o.gone == noTime }) ||
+		at >= 0 && slices.ContainsFunc(m.c.items[at:], func(o *simMsg) bool { return o.key/1000 > m.key/1000 })
 }
 
 // unplaced says of a message without a time that it stands among those of the future, with
