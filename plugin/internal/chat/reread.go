@@ -2,7 +2,10 @@
 
 package chat
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Rewound returns the checkpoint set back to a time, in Unix milliseconds: what was
 // delivered and is as new as its second or newer counts as not delivered.
@@ -70,12 +73,22 @@ func (c *Checkpoint) Unknown(emitted []Item) (items []Item, notes []Seen) {
 }
 
 // Join has c, which was delivered in the order of the chat beside all that o knows, cover that too.
+// What o knows comes behind what is no newer, and its place there tells nothing where some of that is
+// newer all the same, or where it claims to be of the future.
 func (c *Checkpoint) Join(o *Checkpoint) {
 	newer := slices.IndexFunc(c.Seen, func(s Seen) bool { return second(s.Time) > second(o.Time) })
 	if newer < 0 {
 		newer = len(c.Seen)
 	}
-	c.Seen = slices.Insert(slices.Clone(c.Seen), newer, o.Seen...)
+	known, newest := slices.Clone(o.Seen), int64(math.MinInt64)
+	for _, s := range c.Seen[:newer] {
+		newest = max(newest, second(s.Time))
+	}
+	for i := range known {
+		s := &known[i]
+		s.Unplaced = s.Unplaced || s.Hash != 0 && (second(s.Time) < newest || s.Time > o.Time)
+	}
+	c.Seen = slices.Insert(slices.Clone(c.Seen), newer, known...)
 	c.Time, c.From = max(c.Time, o.Time), max(c.From, o.From)
 }
 
