@@ -117,7 +117,7 @@ func (m *simMsg) required() bool {
 func (m *simMsg) orphaned() bool {
 	c := m.c
 	if c.w.cfg.latest && m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
-		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at }) {
+		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at && !o.hide }) {
 		return true
 	}
 	older, seen := false, 0
