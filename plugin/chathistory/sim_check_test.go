@@ -137,16 +137,20 @@ func (m *simMsg) orphaned() bool {
 }
 
 // deep says that a message stands deeper in the listing than the first look of
-// start_from: latest goes, or that more than that look holds are of the same second.
+// start_from: latest goes, or stood there by its time, or that more than that look holds are of
+// the same second.
 func (m *simMsg) deep() bool {
-	cfg := &m.c.w.cfg
-	most, of := cfg.pageSize*cfg.maxBufferedPages, 0
-	for _, o := range m.c.all {
+	c := m.c
+	most, of, there := c.w.cfg.pageSize*c.w.cfg.maxBufferedPages, 0, 0
+	for _, o := range c.all {
 		if o.key/1000 == m.key/1000 {
 			of++
 		}
+		if o.at <= c.freshSaved {
+			there++
+		}
 	}
-	return slices.Index(m.c.items, m) >= most || of > most
+	return slices.Index(c.items, m) >= most || of > most || there > most && m.key <= c.w.serverMs(c.freshSaved)
 }
 
 // missing returns the messages that must come and have not. Caller holds mu.
