@@ -4,6 +4,7 @@ package chathistory_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,6 +160,8 @@ func (w *simWorld) unlike() *simMsg {
 			case m.null, m.noID, m.accepted == noTime, m.lost, m.late, !m.watched():
 			case w.cfg.latest && m.key/1000 <= w.serverMs(c.freshSaved)/1000:
 				// It shares its second with what the first look left out.
+			case w.on.has(simFreeOrder) && slices.ContainsFunc(c.all[:m.n], func(o *simMsg) bool { return o.key/1000 == m.key/1000 }):
+				// It may have come below what had been read of its second.
 			case m.gone != noTime && m.has != simNothing, m.gone == noTime && m.has != len(m.versions)-1:
 				return m
 			}

@@ -82,10 +82,11 @@ func (w *watch) begin(k, top *kept) {
 	w.top = len(w.of) == 0 || k == top && w.newest == ""
 }
 
-// has says that an item was delivered.
+// has says that an item was delivered. What claims to be of the future may stand above all
+// that comes later.
 func (w *watch) has(it Item) bool {
-	_, ok := w.place[it.ID]
-	return ok
+	i, ok := w.place[it.ID]
+	return ok && w.of[i].Time <= w.until
 }
 
 // differs says of an item that it was delivered with other bytes, and that nobody has
