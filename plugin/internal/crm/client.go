@@ -125,7 +125,8 @@ func (c *Client) List(ctx context.Context, from Source, page, limit int) (Page, 
 }
 
 // get makes one call. For each attempt that is answered it calls reset, and then, unless
-// it is a 204, decode with the body, and date with the server's time.
+// it is a 204, decode with the body, and date with the server's time. Behind the first page one
+// without a list is past the end.
 func (c *Client) get(ctx context.Context, of call, path, query string, reset func(), decode func(body []byte) error, date func(time.Time)) error {
 	target := c.base.JoinPath(path)
 	target.RawQuery = query
@@ -148,7 +149,12 @@ func (c *Client) get(ctx context.Context, of call, path, query string, reset fun
 			func(resp *apicall.Response) error {
 				reset()
 				if resp.Status != http.StatusNoContent {
-					if err := decode(resp.Body); err != nil {
+					err := decode(resp.Body)
+					if errors.Is(err, errNoList) && of.page > 1 {
+						reset()
+						err = nil
+					}
+					if err != nil {
 						return err
 					}
 				}

@@ -46,7 +46,11 @@ type hal struct {
 	rows    int
 	tooMany bool
 	listed  fault
+	other   bool // it has a member that is not HAL's, or one of HAL's that is something else
 }
+
+// errNoList says that a body is a page in every way but for its list.
+var errNoList = fmt.Errorf("%w: it has no list", apicall.ErrBrokenBody)
 
 // fault is what is wrong with the place of a list.
 type fault int
@@ -78,11 +82,18 @@ func (d *hal) read(body []byte) error {
 	case end < 0 || d.Space(end) < len(d.S):
 		return broken(body, "it is not a JSON object, or breaks off")
 	case d.listed == noEmbedded:
-		return broken(body, "want an object _embedded")
+		return d.unlisted(body, "want an object _embedded")
 	case d.listed == noList:
-		return broken(body, "want an array _embedded."+d.list)
+		return d.unlisted(body, "want an array _embedded."+d.list)
 	}
 	return nil
+}
+
+func (d *hal) unlisted(body []byte, what string) error {
+	if d.other || d.next != (Next{}) || d.rows > 0 {
+		return broken(body, what)
+	}
+	return fmt.Errorf("decoding a page of %d bytes: %s: %w", len(body), what, errNoList)
 }
 
 func broken(body []byte, what string) error {
@@ -99,6 +110,7 @@ func (d *hal) body(i int) int {
 			d.next = Next{}
 			i = d.links(at)
 		default:
+			d.other = d.other || !strings.HasPrefix(key, "_")
 			i = d.Value(at, 1)
 		}
 		if i < 0 {
@@ -117,8 +129,12 @@ func (d *hal) embedded(i int) int {
 	if i == len(d.S) || d.S[i] != '{' {
 		end := d.Value(i, 1)
 		d.forget(noEmbedded)
-		if end >= 0 && emptyArray(d.B[i:end]) {
+		switch {
+		case end < 0:
+		case emptyArray(d.B[i:end]):
 			d.listed = noFault // a PHP server writes an empty object as []
+		default:
+			d.other = d.other || !strings.HasPrefix(d.S[i:], "null")
 		}
 		return end
 	}
@@ -146,6 +162,8 @@ func (d *hal) entries(i int) int {
 		d.forget(noList)
 		if strings.HasPrefix(d.S[i:], "null") {
 			d.listed = noFault
+		} else {
+			d.other = true
 		}
 		return d.Value(i, 2)
 	}

@@ -238,3 +238,23 @@ func TestClient_Claims(t *testing.T) {
 	assert.Equal(t, RefusedScope, refused.Reason)
 	assert.NotContains(t, fmt.Sprintf("%v %+v %#v %v", c, c, c, errors.Unwrap(err)), token)
 }
+
+// Past the end a page may lack its list, but for what looks like an error or a broken page.
+func TestClient_PastTheEndWithoutAList(t *testing.T) {
+	t.Parallel()
+	for body, is := range map[string]bool{
+		`{"_page":2}`: true, `{}`: true, `null`: true, `{"_page":2,"_embedded":{}}`: true, `{"_page":2,"_embedded":null,"_links":{}}`: true,
+		`{"title":"Forbidden","status":403}`: false, `{"_embedded":{"messages":5}}`: false, `{"_embedded":"x"}`: false,
+		`{"_page":2,"_links":{"next":{"href":"https://example.kommo.com/api/v4/talks/2/messages?page=3"}}}`: false, `{`: false, ``: false,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
+		c, err := NewClient(Config{URL: server.URL, Token: "a", Call: apicall.New(apicall.Config{MaxAttempts: 1, URLField: "api_url"})})
+		require.NoError(t, err)
+		for page := range 3 {
+			got, err := c.TalkMessages(t.Context(), "2", MessageQuery{Page: page + 1, Limit: 250})
+			assert.Equal(t, is && page > 0, err == nil, "page %d: %s", page+1, body)
+			assert.Empty(t, got.Messages)
+		}
+		server.Close()
+	}
+}
