@@ -54,6 +54,29 @@ func TestPass_LastPageAgainPastTheEnd(t *testing.T) {
 	}
 }
 
+// A server that answers every offset above a bound as if it were that has no end to show.
+func TestPass_BoundOffset(t *testing.T) {
+	for _, n := range []int{60, 199, 500} {
+		for _, size := range []int{10, 50} {
+			m := chattest.NewModel()
+			m.Fill("a", n, 700)
+			m.Bend = func(name string, offset, limit int, _ []chat.Item) []chat.Item {
+				all := m.Chats[name]
+				at := min(offset, 100, len(all))
+				return append([]chat.Item{}, all[at:min(at+limit, len(all))]...)
+			}
+			got, _, err := run(m, size, 3, nil)
+			if n <= 100 {
+				require.NoError(t, err)
+				require.Equal(t, m.IDs("a"), got)
+				continue
+			}
+			require.ErrorIs(t, err, chat.ErrNoProgress, "%d in pages of %d", n, size)
+			require.Empty(t, got)
+		}
+	}
+}
+
 // Where a server hides half a page, and so many arrive that the last known message shows
 // once more further down, that is not the end of the chat.
 func TestPass_AKnownMessageFurtherDownIsNoEnd(t *testing.T) {

@@ -5,6 +5,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -175,9 +176,24 @@ const mostSame = 3
 // repeatsBelow reports whether a page at a position stands far below it as well. So it is past
 // the end with servers that give their last page again there. That just as much has
 // arrived meanwhile as was skipped may happen with small steps.
+//
+// A server that heeds no offset above some bound of its own does that too. Of one entry that
+// one shows the first of the page, where the end shows the last.
 func (p *pass) repeatsBelow(ctx context.Context, page []Item, at int) (bool, error) {
-	below, err := p.fetch(ctx, at+16*p.pageSize+1)
-	return err == nil && len(page) > 0 && sameIDs(below, page), err
+	far := at + 16*p.pageSize + 1
+	below, err := p.fetch(ctx, far)
+	if err != nil || len(page) == 0 || !sameIDs(below, page) {
+		return false, err
+	}
+	var one Page
+	err = p.call(ctx, func(ctx context.Context) (err error) {
+		one, err = p.src.Page(ctx, p.chat, far, 1)
+		return err
+	})
+	if first := page[0].ID; err == nil && len(one.Items) == 1 && first != "" && one.Items[0].ID == first && page[len(page)-1].ID != first {
+		return false, fmt.Errorf("no offset as far as %d is heeded: %w", at, ErrNoProgress)
+	}
+	return err == nil, err
 }
 
 // walkFrom walks on from a page at a position. Where the buffer is full it stops, or
