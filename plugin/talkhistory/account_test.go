@@ -70,11 +70,16 @@ func TestAccount_EveryConversationWithATokenAlone(t *testing.T) {
 
 func TestAccount_AnEmptyOneEnds(t *testing.T) {
 	t.Parallel()
-	k := pipetest.NewAccount(t, sandbox.Config{})
-	s := k.Reads(t, pipetest.Fields{}, pipetest.Options{})
-	s.Ended()
-	assert.Empty(t, s.Out.Came())
-	assert.Empty(t, s.Logs.Complaints())
+	for discover, says := range map[string]int{"events": 1, "talks": 0, "ids": 0} {
+		k := pipetest.NewAccount(t, sandbox.Config{})
+		c := pipetest.NewCache()
+		for range 2 {
+			s := k.Reads(t, pipetest.Fields{"discover": discover}, pipetest.Options{Cache: c})
+			s.Ended()
+			assert.Empty(t, s.Out.Came())
+			assert.Len(t, s.Logs.Complaints(), says, "%s: %v", discover, s.Logs.Complaints())
+		}
+	}
 }
 
 func TestAccount_ACrashLosesNothing(t *testing.T) {

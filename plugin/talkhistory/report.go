@@ -94,6 +94,16 @@ func (r *report) feedHooks() feed.Hooks {
 		Loose: func() {
 			r.Log.Warn("The feed changes its order from request to request, so a poll can miss an event; a talk is complete again once it has another one")
 		},
+		Empty: func() {
+			if r.in.conf.StartLatest || r.in.conf.discover != discoverEvents {
+				return
+			}
+			what := "set discover to talks or to ids"
+			if len(r.in.conf.origins) > 0 {
+				what += ", and check origins"
+			}
+			r.Log.Warnf("The event feed names no conversation, so there is nothing to read. If the account has any, the feed does not reach back to them: %s", what)
+		},
 		Odd: func(events int) {
 			if events > odd {
 				odd = events

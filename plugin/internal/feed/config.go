@@ -61,6 +61,8 @@ type Hooks struct {
 	Disordered func()
 	// Loose is told that pages can't be joined, so that a listing can miss an event.
 	Loose func()
+	// Empty is told at the end of the first listing of all, if it has named no talk.
+	Empty func()
 	// Odd is told, at the end of a listing, how many of its events announce a message
 	// and name no talk.
 	Odd func(events int)

@@ -40,6 +40,7 @@ type Events struct {
 	from    int64 // where to begin without a checkpoint, if that is later
 	value   value
 	loaded  bool
+	empty   bool // no listing has named anything, and none was saved before
 	ledger  ledger
 
 	// What is known of the feed, over all listings.
@@ -356,7 +357,12 @@ func (e *Events) name(done bool) *Batch {
 	if p := e.ledger.add(len(b.Talks), after, done); p != nil {
 		b.ack = func(i int) { e.ledger.ack(p, i) }
 	}
+	e.empty = e.empty && len(b.Talks) == 0
 	if done {
+		if e.empty {
+			e.empty = false
+			call(e.conf.Hooks.Empty)
+		}
 		if e.odd > 0 && e.conf.Hooks.Odd != nil {
 			e.conf.Hooks.Odd(e.odd)
 		}

@@ -43,6 +43,7 @@ func (e *Events) load(ctx context.Context) error {
 	e.pos = max(e.since, e.from)
 	e.begin()
 	if b == nil {
+		e.empty = true
 		return nil
 	}
 	saved, err := e.restore(b)
