@@ -74,6 +74,7 @@ func TestPass_ClocksThatErr(t *testing.T) {
 			m: m, rnd: rnd, keys: map[string]int64{}, late: map[string]bool{}, behind: lookback,
 			byTime: rapid.Bool().Draw(t, "by time"), chance: rapid.IntRange(0, 40).Draw(t, "chance"),
 		}
+		m.Bend = listTwice(m, rapid.IntRange(0, 30).Draw(t, "listed twice"))
 		e.arrive(rapid.IntRange(1, 300).Draw(t, "messages"))
 		before := m.IDs("a")
 		changes := 24

@@ -3,8 +3,10 @@
 package chat_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -354,6 +356,50 @@ func TestPass_ServerThatRepeatsAnItem(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
+}
+
+// listTwice returns a model's Bend that lists so many entries in a hundred twice in a row,
+// with each request the same ones.
+func listTwice(m *chattest.Model, chance int) func(name string, offset, limit int, page []chat.Item) []chat.Item {
+	return func(name string, offset, limit int, _ []chat.Item) []chat.Item {
+		var all []chat.Item
+		for _, it := range m.Chats[name] {
+			all = append(all, it)
+			if crc32.ChecksumIEEE([]byte(it.ID))%100 < uint32(chance) {
+				all = append(all, it)
+			}
+		}
+		return slices.Clone(all[min(offset, len(all)):min(offset+limit, len(all))])
+	}
+}
+
+// Where a page ends with an entry that is listed twice, and the next one is of the same
+// second, nothing has come in between.
+func TestPass_ServerThatRepeatsItemsOfOneSecond(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := chattest.NewModel()
+		size := rapid.IntRange(2, 12).Draw(t, "page size")
+		pages := rapid.IntRange(1, 6).Draw(t, "buffered pages")
+		gap := int64(rapid.IntRange(0, 700).Draw(t, "gap"))
+		m.Bend = listTwice(m, rapid.IntRange(0, 100).Draw(t, "listed twice"))
+		ahead := readAhead(t)
+		var j journal
+		for range rapid.IntRange(1, 4).Draw(t, "passes") {
+			m.Fill("a", rapid.IntRange(0, 100).Draw(t, "messages"), gap)
+			// The API lists what claims to be of the future first.
+			for range rapid.IntRange(0, size).Draw(t, "of the future") {
+				m.Put("a", 0, m.Now+80*365*24*time.Hour.Milliseconds())
+			}
+			slices.SortStableFunc(m.Chats["a"], func(a, b chat.Item) int { return cmp.Compare(b.Time, a.Time) })
+			_, _, err := run(m, size, pages, func(s *chat.Start) {
+				j.follow(s, time.Minute, -1)
+				ahead(s)
+			})
+			require.NoError(t, err)
+			chattest.RequireOnce(t, j.got)
+			require.ElementsMatch(t, m.IDs("a"), j.got)
+		}
+	})
 }
 
 // The item where the walk goes on is a late one and vanishes: that what stands

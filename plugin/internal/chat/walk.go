@@ -54,11 +54,16 @@ func (k *kept) forget(n int) {
 }
 
 // find returns the oldest of the kept items in a page: where it is in the page,
-// and where it was kept; -1 if none is there.
+// and where it was kept, the last time if the server lists it more than once; -1 if none
+// is there.
 func (k *kept) find(page []Item) (i, at int) {
 	for i, it := range slices.Backward(page) {
 		if at, ok := k.index[it.ID]; ok && it.ID != "" {
-			return i, at
+			for last, other := range slices.Backward(k.items[at:]) {
+				if other.ID == it.ID {
+					return i, at + last
+				}
+			}
 		}
 	}
 	return -1, -1
