@@ -365,7 +365,7 @@ func listTwice(m *chattest.Model, chance int) func(name string, offset, limit in
 		var all []chat.Item
 		for _, it := range m.Chats[name] {
 			all = append(all, it)
-			if crc32.ChecksumIEEE([]byte(it.ID))%100 < uint32(chance) {
+			if int(crc32.ChecksumIEEE([]byte(it.ID))%100) < chance {
 				all = append(all, it)
 			}
 		}
