@@ -38,6 +38,7 @@ func (c *checker) checkAccount(ctx context.Context) {
 	c.checkMessages(ctx)
 	c.section = "Channels"
 	c.judgeReach()
+	c.checkNamed(ctx)
 	c.judgeOrigins()
 }
 

@@ -85,16 +85,20 @@ type known struct {
 	talks     map[string]crm.Entry // by id, those that were listed
 	order     []string             // their ids, as listed
 	listWhole bool                 // the list's end was seen
+	listShort bool                 // it lacks talks that the feed names
 	origins   map[string]int       // talks of each channel, of those that were listed
 	highest   int64                // talk id
 
 	announced  map[string]announcement // by message id, those events that were seen
-	feedTalks  map[string]int          // events of each talk, of those that were seen
+	feedTalks  map[string]int          // events of each talk, of those that were seen; nil: the feed did not answer
+	feedWhole  bool                    // every event was seen
+	feedSilent bool                    // the feed lacks talks that have messages
 	feedFrom   int64                   // from this second on every event was seen; 0: none were
 	events     int                     // in the whole feed
 	eventsMore bool                    // and more
 
 	messages bool // those of talks may be read
+	inTalk   int  // messages in the one that was asked for
 
 	own       []string // chats that the integration may see
 	chats     int      // of the own channel that answer and have messages

@@ -12,6 +12,7 @@
 //	config.go     what to ask, and how fast
 //	check.go      the order of the questions, and when to stop
 //	account.go, token.go, talks.go, feed.go, messages.go    the CRM API
+//	named.go      whether the feed names the talks that are listed
 //	channel.go, history.go                                  the signed Chats API
 //	list.go       questions to anything that comes in pages
 //	measure.go, filter.go                                   its length, and its filter of time

@@ -42,16 +42,16 @@ func (c *checker) estimate() {
 // and one more. Of some channels it takes their share of the talks that are listed.
 func (c *checker) ofAccount() Estimate {
 	k := &c.known
-	talks := map[string]bool{}
-	for id := range k.feedTalks {
-		talks[id] = true
-	}
-	for id := range k.talks {
-		talks[id] = true
-	}
-	e := Estimate{Input: "kommo_talk_history", Chats: len(talks), Messages: k.events, AtLeast: k.eventsMore || !k.listWhole}
-	if c.conf.Discover == "ids" {
+	e := Estimate{Input: "kommo_talk_history", Chats: c.discovered(), AtLeast: k.eventsMore || !k.listWhole}
+	switch c.conf.Discover {
+	case "ids":
+		e.Messages = k.messagesIn(e.Chats)
 		e.Chats = max(e.Chats, int(k.highest))
+	case "talks":
+		e.Messages = k.messagesIn(e.Chats)
+	default:
+		e.Messages = k.events
+		e.AtLeast = e.AtLeast && !k.feedWhole
 	}
 	if all := len(k.talks); len(c.conf.Origins) > 0 && all > 0 {
 		wanted := 0
@@ -70,6 +70,38 @@ func (c *checker) ofAccount() Estimate {
 		e.Requests += pagesOf(k.events, crm.MaxLimit)
 	}
 	return e
+}
+
+// discovered is how many talks the configured discover finds: those that its list names, or
+// where that was not read to its end, all that were seen.
+func (c *checker) discovered() int {
+	k := &c.known
+	switch {
+	case c.conf.Discover == "talks" && len(k.talks) > 0:
+		return len(k.talks)
+	case c.conf.Discover != "talks" && c.conf.Discover != "ids" && k.feedWhole:
+		return len(k.feedTalks)
+	}
+	n := len(k.feedTalks)
+	for id := range k.talks {
+		if k.feedTalks[id] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// messagesIn takes the event feed for all messages, unless it lacks some talks, or names
+// more than are read: then each has the average of those that it names, or if it names
+// none, as many as the talk that was asked for.
+func (k *known) messagesIn(talks int) int {
+	switch named := len(k.feedTalks); {
+	case k.feedSilent && named == 0:
+		return talks * k.inTalk
+	case k.feedSilent, k.feedWhole && named > talks:
+		return k.events * talks / named
+	}
+	return k.events
 }
 
 // ofChannel knows the length of the longest chat, and of those of a page. Chats that were

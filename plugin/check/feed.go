@@ -49,11 +49,8 @@ func (c *checker) checkFeed(ctx context.Context) {
 	l := c.feed(announced)
 	p := c.look(ctx, l)
 	if p != nil {
-		c.known.feedTalks = map[string]int{}
-		for _, a := range announced {
-			c.known.feedTalks[a.talk]++
-		}
 		c.known.announced = announced
+		c.countNamed()
 		if word, seen := orderOf(p.first.entries); seen && word == newestFirst {
 			if c.known.feedFrom = 1; p.more {
 				c.known.feedFrom = p.first.entries[len(p.first.entries)-1].seconds() + 1
@@ -63,8 +60,9 @@ func (c *checker) checkFeed(ctx context.Context) {
 			c.known.events = len(p.first.entries)
 			c.checkFeedOrder(ctx, l)
 			c.measureFeed(ctx, l, p)
+			c.readFeed(ctx, l, p)
 		} else {
-			c.known.eventsMore = false
+			c.known.eventsMore, c.known.feedWhole = false, true
 		}
 	}
 }
@@ -95,11 +93,7 @@ func (c *checker) checkFeedOrder(ctx context.Context, l *list) {
 
 // measureFeed counts the events, which are about as many as messages, and finds the first.
 func (c *checker) measureFeed(ctx context.Context, l *list, p *pages) {
-	from := int64(0)
-	if !c.conf.Since.IsZero() {
-		from = c.conf.Since.Unix()
-	}
-	length, last, end, err := l.measure(ctx, p, from)
+	length, last, end, err := l.measure(ctx, p, c.since())
 	if err != nil {
 		c.failed("events.reach", err)
 		return

@@ -54,11 +54,12 @@ func (c *checker) checkMessages(ctx context.Context) {
 	}
 	c.known.messages = true
 	if len(p.first.entries) > 0 {
-		_, last, end, err := l.measure(ctx, p, 0)
+		length, last, end, err := l.measure(ctx, p, 0)
 		if err != nil {
 			c.failed("messages.end", err)
 			return
 		}
+		c.known.inTalk = length
 		c.judgeEnd("messages.end", end)
 		c.judgeLastLink(l, p, last, end)
 	}

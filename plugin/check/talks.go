@@ -110,6 +110,7 @@ func (c *checker) judgeReach() {
 		}
 	}
 	if missing > 0 {
+		k.listShort = true
 		c.add("talks.reach", Warning, "ends_early", say("the list ends after %d talks, back to %s, and lacks %d of %d talks that the event feed names", len(k.talks), since, missing, len(k.feedTalks)),
 			"leave discover at events, or set it to ids; for kommo_chats set source to events or talk_ids")
 		return

@@ -5,6 +5,7 @@ package check
 import (
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -98,4 +99,19 @@ func answers(r *Report) map[string]bool {
 		all[f.ID+" "+f.Answer] = true
 	}
 	return all
+}
+
+// unannounced are the messages of world's talks but those that are named.
+func unannounced(named ...int) (ids []string) {
+	for chat := range 8 {
+		for m := range 75 {
+			ids = append(ids, fmt.Sprintf("own-%d-%d", chat, m))
+		}
+	}
+	for id := 5; id < 12; id++ {
+		for m := 0; m < 60 && !slices.Contains(named, id); m++ {
+			ids = append(ids, fmt.Sprintf("talk-%d-%d", id, m))
+		}
+	}
+	return ids
 }
