@@ -25,7 +25,7 @@ func Run(ctx context.Context, conf Config) (*Report, error) {
 	if err := conf.Validate(); err != nil {
 		return nil, err
 	}
-	c := &checker{conf: conf, report: &Report{}}
+	c := &checker{conf: conf, report: &Report{}, known: known{held: map[string]int{}}}
 	began := time.Now()
 	call, transport, err := c.caller()
 	if err != nil {
@@ -81,6 +81,7 @@ type checker struct {
 // known is what was learnt that later questions and the estimate rest on.
 type known struct {
 	amojoID string
+	held    map[string]int // entries of a page, by the id of the list, where that was seen
 
 	talks     map[string]crm.Entry // by id, those that were listed
 	order     []string             // their ids, as listed
@@ -105,6 +106,7 @@ type known struct {
 	inChats   int      // messages in those, at least
 	chatsLong int      // those of more than a page
 	measured  bool     // the longest was
+	chatLong  bool     // the longest has more than was seen
 	chatsMore int      // that were given and not asked for
 }
 

@@ -15,7 +15,7 @@
 //	named.go      whether the feed names the talks that are listed
 //	channel.go, history.go                                  the signed Chats API
 //	list.go       questions to anything that comes in pages
-//	measure.go, filter.go                                   its length, and its filter of time
+//	measure.go, offset.go, filter.go                        its length, its offsets, and its filter of time
 //	entry.go, order.go                                      what its entries show
 //	limits.go     clock, speed and limits, from what all answers had
 //	estimate.go   what a first reading costs

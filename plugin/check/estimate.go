@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -39,7 +40,7 @@ func (c *checker) estimate() {
 }
 
 // ofAccount takes each event for a message. A talk takes a request for each 248 messages,
-// and one more. Of some channels it takes their share of the talks that are listed.
+// or two fewer than a page has, and one more. Of some channels it takes their share of the talks that are listed.
 func (c *checker) ofAccount() Estimate {
 	k := &c.known
 	e := Estimate{Input: "kommo_talk_history", Chats: c.discovered(), AtLeast: k.eventsMore || !k.listWhole}
@@ -60,14 +61,14 @@ func (c *checker) ofAccount() Estimate {
 		}
 		e.Chats, e.Messages = e.Chats*wanted/all, e.Messages*wanted/all
 	}
-	e.Requests = e.Chats + pagesOf(e.Messages, crm.MaxLimit-2)
+	e.Requests = e.Chats + pagesOf(e.Messages, k.holds("messages", crm.MaxLimit)-2)
 	switch c.conf.Discover {
 	case "ids":
 		e.Requests += int(k.highest)
 	case "talks":
-		e.Requests += pagesOf(e.Chats, crm.MaxLimit)
+		e.Requests += pagesOf(e.Chats, k.holds("talks", crm.MaxLimit))
 	default:
-		e.Requests += pagesOf(k.events, crm.MaxLimit)
+		e.Requests += pagesOf(k.events, k.holds("events", crm.MaxLimit))
 	}
 	return e
 }
@@ -108,13 +109,20 @@ func (k *known) messagesIn(talks int) int {
 // not asked for are taken for as long as those that were, on average.
 func (c *checker) ofChannel() Estimate {
 	k := &c.known
-	e := Estimate{Input: "kommo_chat_history", Chats: k.chats + k.chatsMore, AtLeast: k.chatsLong > 1 || len(c.conf.Chats) == 0}
+	e := Estimate{Input: "kommo_chat_history", Chats: k.chats + k.chatsMore, AtLeast: k.chatsLong > 1 || k.chatLong || len(c.conf.Chats) == 0}
 	e.Messages = k.inChats * e.Chats / max(k.chats, 1)
-	e.Requests = e.Chats + pagesOf(e.Messages, amojo.MaxLimit-1)
+	e.Requests = e.Chats + pagesOf(e.Messages, k.holds("history", amojo.MaxLimit)-1)
 	return e
 }
 
-func pagesOf(entries, most int) int { return (entries + most - 1) / most }
+// holds is how many entries a page of a list has at most.
+func (k *known) holds(list string, most int) int { return cmp.Or(k.held[list], most) }
+
+// pagesOf is how many pages entries take, at least one of which is new on each.
+func pagesOf(entries, most int) int {
+	most = max(most, 1)
+	return (entries + most - 1) / most
+}
 
 func (c *checker) addEstimate(a *api, e Estimate) {
 	perSecond := c.conf.RequestsPerSecond

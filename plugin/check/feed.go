@@ -93,14 +93,14 @@ func (c *checker) checkFeedOrder(ctx context.Context, l *list) {
 
 // measureFeed counts the events, which are about as many as messages, and finds the first.
 func (c *checker) measureFeed(ctx context.Context, l *list, p *pages) {
-	length, last, end, err := l.measure(ctx, p, c.since())
+	e, err := l.measure(ctx, p, c.since())
 	if err != nil {
 		c.failed("events.reach", err)
 		return
 	}
-	c.known.events, c.known.eventsMore = length, end == nil
-	c.judgeFeedReach(slices.Concat(last.entries, p.first.entries), end)
-	c.judgeLastLink(l, p, last, end)
+	c.known.events, c.known.eventsMore = e.length, e.end == nil
+	c.judgeFeedReach(slices.Concat(e.last.entries, p.first.entries), e.end)
+	c.judgeLastLink(l, p, e.last, e.end)
 }
 
 func (c *checker) judgeFeedReach(entries []entry, end *page) {

@@ -34,6 +34,7 @@ func (c *checker) history(chat string) *list {
 func (c *checker) checkChats(ctx context.Context) {
 	given := len(c.conf.Chats)
 	longest, most := "", 0
+	var lengths []int // of first pages
 	var empty, foreign []string
 	answered := 0
 	for _, chat := range c.candidates(mostGiven) {
@@ -47,9 +48,7 @@ func (c *checker) checkChats(ctx context.Context) {
 				c.known.chats++
 				c.known.inChats += len(got.entries)
 			}
-			if len(got.entries) == amojo.MaxLimit {
-				c.known.chatsLong++
-			}
+			lengths = append(lengths, len(got.entries))
 			if len(got.entries) > most {
 				longest, most = chat, len(got.entries)
 			}
@@ -79,21 +78,33 @@ func (c *checker) checkChats(ctx context.Context) {
 	if p == nil {
 		return
 	}
+	for _, n := range lengths {
+		if n >= p.held {
+			c.known.chatsLong++
+		}
+	}
 	c.measureChat(ctx, l, p)
 }
 
-// measureChat finds the end of a chat, and whether a page can be larger than is promised.
+// measureChat finds the end of a chat, and whether pages begin and end where they should.
 func (c *checker) measureChat(ctx context.Context, l *list, p *pages) {
-	length, _, end, err := l.measure(ctx, p, 0)
+	e, err := l.measure(ctx, p, 0)
 	if err != nil {
 		c.failed("history.length", err)
 		return
 	}
-	c.known.inChats += length - len(p.first.entries)
+	c.known.inChats += e.length - len(p.first.entries)
 	c.known.measured = true
-	c.ok("history.length", "measured", "the chat has %s", plural(length, "message"))
-	c.judgeEnd("history.end", end)
-	c.checkLimit(ctx, l, length)
+	whole := c.checkOffset(ctx, l, p, e)
+	c.known.chatLong = !whole || p.hidden || p.more && e.end == nil && e.repeats == nil
+	atLeast := map[bool]string{true: "at least "}[c.known.chatLong]
+	c.ok("history.length", "measured", "the chat has %s%s", atLeast, plural(e.length, "message"))
+	if e.repeats == nil {
+		c.judgeEnd("history.end", e.end)
+	} else {
+		c.ok("history.end", "repeats", "no end: a page comes again and again")
+	}
+	c.checkLimit(ctx, l, e.length)
 }
 
 // checkLimit asks for one more than a page can have.

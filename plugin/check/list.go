@@ -45,6 +45,8 @@ type pages struct {
 	behind page // what follows on the first
 	half   page // as many as half of the first
 	more   bool // something follows on the first page
+	held   int  // entries of a page, at most: fewer than it is asked for where that is capped
+	hidden bool // pages are shorter than that though more follows
 	end    *page
 }
 
@@ -59,7 +61,7 @@ func (c *checker) look(ctx context.Context, l *list) *pages {
 		c.failedAs(c.matter(l, err), l.id+".answer", err)
 		return nil
 	}
-	p := &pages{first: first}
+	p := &pages{first: first, held: l.most}
 	n := len(first.entries)
 	if n == 0 {
 		c.ok(l.id+".answer", "empty", "answers, and has nothing")
@@ -85,6 +87,10 @@ func (c *checker) look(ctx context.Context, l *list) *pages {
 	} else {
 		c.unseen(l.id+".pages", "too few entries to tell how pages follow on each other")
 	}
+	if p.more && !(p.hidden && !l.linked) {
+		p.held = min(n, l.most)
+	}
+	c.known.held[l.id] = p.held
 	c.judgeEntries(l, first.entries)
 	if l.messages {
 		c.judgeBytes(l, first.entries, p.half.entries)
@@ -127,10 +133,11 @@ func (c *checker) lookCloser(ctx context.Context, l *list, p *pages) bool {
 	case got > half:
 		c.add(id, Warning, "limit_ignored", say("asked for %d, the API gives %d: it does not keep limit", half, got), allowed)
 	case got < half:
+		p.hidden = true
 		c.add(id, Warning, "short", say("asked for %d of more, the API gives %d: a short page does not mean the end", half, got),
 			"nothing: ends are looked behind, which costs requests")
 	case p.more && n < l.most:
-		c.judgeShort(ctx, l, n)
+		p.hidden = c.judgeShort(ctx, l, n)
 	default:
 		regular = true
 		c.ok(id, "full", "pages are as long as asked")
@@ -152,7 +159,7 @@ func (c *checker) lookCloser(ctx context.Context, l *list, p *pages) bool {
 
 // judgeShort tells a lower limit from hidden entries, where a page of n entries was short
 // and more follows.
-func (c *checker) judgeShort(ctx context.Context, l *list, n int) {
+func (c *checker) judgeShort(ctx context.Context, l *list, n int) (hidden bool) {
 	again, err := l.ask(ctx, query{limit: n})
 	switch {
 	case err != nil:
@@ -160,10 +167,12 @@ func (c *checker) judgeShort(ctx context.Context, l *list, n int) {
 	case len(again.entries) < n:
 		c.add(l.id+".pages", Warning, "short", say("pages are shorter than asked although more follows"),
 			"nothing: ends are looked behind, which costs requests")
+		return true
 	default:
 		c.add(l.id+".pages", Warning, "capped", say("no page has more than %d entries, asked for %d", n, l.most),
 			allowed)
 	}
+	return false
 }
 
 // judgeLinks looks whether _links.next tells the truth.

@@ -2,32 +2,86 @@
 
 package check
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
-// measure returns how many entries a list has, about, by doubling and halving, its last page
-// with some, and the page behind that. That is nil where the list is too long for it.
-func (l *list) measure(ctx context.Context, p *pages, from int64) (length int, last, end *page, err error) {
+// extent is how far a list reaches.
+type extent struct {
+	length  int     // entries, about
+	last    *page   // the last page with entries
+	start   int     // its offset
+	end     *page   // the page behind it; nil: none is empty
+	repeats []entry // the page that comes again behind itself for ever
+}
+
+// measure finds the end of a list by doubling and halving. A list without an end is as long
+// as what was seen of it.
+func (l *list) measure(ctx context.Context, p *pages, from int64) (e extent, err error) {
+	e = extent{length: len(p.first.entries), last: &p.first, end: p.end}
 	if !p.more {
-		return len(p.first.entries), &p.first, p.end, nil
+		return e, nil
 	}
-	step := len(p.first.entries)
-	if !l.linked {
-		step = l.most // an offset counts what is hidden too
+	step := len(p.first.entries) // pages may be capped
+	ask := func(n int) (page, error) {
+		offset := (n - 1) * step
+		if l.linked {
+			offset = (n - 1) * l.most
+		}
+		return l.ask(ctx, query{offset: offset, limit: l.most, from: from})
 	}
-	last = &p.first
 	full, err := lastPage(func(n int) (bool, error) {
-		got, err := l.ask(ctx, query{offset: (n - 1) * l.most, limit: l.most, from: from})
+		got, err := ask(n)
 		switch {
 		case err != nil:
 			return false, err
-		case len(got.entries) > 0:
-			last = &got
-			return true, nil
+		case len(got.entries) == 0:
+			e.end = &got
+			return false, nil
+		case slices.EqualFunc(got.entries, e.last.entries, entry.same):
+			e.repeats = got.entries
+			return false, nil
 		}
-		end = &got
-		return false, nil
+		e.last = &got
+		return true, nil
 	})
-	return (full-1)*step + len(last.entries), last, end, err
+	if err != nil {
+		return e, err
+	}
+	if e.repeats != nil {
+		// Doubling has found the page twice. Where does it come first?
+		e.end = nil
+		low, high := full/2, full
+		for high-low > 1 {
+			mid := (low + high) / 2
+			got, err := ask(mid)
+			switch {
+			case err != nil:
+				return e, err
+			case slices.EqualFunc(got.entries, e.repeats, entry.same):
+				high = mid
+			default:
+				low = mid
+			}
+		}
+		before, err := ask(low)
+		if err != nil {
+			return e, err
+		}
+		e.start = low * step // where the two share nothing
+		for i, again := range e.repeats {
+			if j := slices.IndexFunc(before.entries, again.same); j >= 0 {
+				e.start = (low-1)*step + j - i
+				break
+			}
+		}
+		e.length = e.start + len(e.repeats)
+		return e, nil
+	}
+	e.start = (full - 1) * step
+	e.length = e.start + len(e.last.entries)
+	return e, nil
 }
 
 // mostPages is at which page measuring ends: of the feed, a million events.

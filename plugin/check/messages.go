@@ -54,14 +54,14 @@ func (c *checker) checkMessages(ctx context.Context) {
 	}
 	c.known.messages = true
 	if len(p.first.entries) > 0 {
-		length, last, end, err := l.measure(ctx, p, 0)
+		e, err := l.measure(ctx, p, 0)
 		if err != nil {
 			c.failed("messages.end", err)
 			return
 		}
-		c.known.inTalk = length
-		c.judgeEnd("messages.end", end)
-		c.judgeLastLink(l, p, last, end)
+		c.known.inTalk = e.length
+		c.judgeEnd("messages.end", e.end)
+		c.judgeLastLink(l, p, e.last, e.end)
 	}
 	c.checkWholeChat(ctx)
 	c.judgeAnnounced(talk, p)
