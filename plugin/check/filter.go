@@ -38,7 +38,11 @@ func (c *checker) checkFilter(ctx context.Context, l *list, entries []entry) {
 		within.near = spread(got.entries, at).hit
 	}
 	switch {
-	case within.older && within.newer, within.hit && (within.older || within.newer):
+	case within.hit && within.older != within.newer:
+		bound := map[bool]string{true: "to", false: "from"}[within.newer] // which would leave out what is newer
+		c.add(id, Warning, bound+"_ignored", say("filter[created_at][%s] is ignored, the other bound is kept", bound),
+			"nothing: the inputs allow for it, at the price of some requests")
+	case within.older && within.newer:
 		c.add(id, Warning, "ignored", say("filter[created_at] is ignored"),
 			"nothing: but each poll then asks for more than is new; lower poll_interval only if the limit allows it")
 	case within.near:
