@@ -39,8 +39,8 @@ func (c *checker) estimate() {
 	}
 }
 
-// ofAccount takes each event for a message. A talk takes a request for each 248 messages,
-// or two fewer than a page has, and one more. Of some channels it takes their share of the talks that are listed.
+// ofAccount takes each event for a message. A talk takes a request for each page, and
+// one more. Of some channels it takes their share of the talks that are listed.
 func (c *checker) ofAccount() Estimate {
 	k := &c.known
 	e := Estimate{Input: "kommo_talk_history", Chats: c.discovered(), AtLeast: k.eventsMore || !k.listWhole}
@@ -61,7 +61,7 @@ func (c *checker) ofAccount() Estimate {
 		}
 		e.Chats, e.Messages = e.Chats*wanted/all, e.Messages*wanted/all
 	}
-	e.Requests = e.Chats + pagesOf(e.Messages, k.holds("messages", crm.MaxLimit)-2)
+	e.Requests = e.Chats + k.talkPages(e.Messages)
 	switch c.conf.Discover {
 	case "ids":
 		e.Requests += int(k.highest)
@@ -113,6 +113,21 @@ func (c *checker) ofChannel() Estimate {
 	e.Messages = k.inChats * e.Chats / max(k.chats, 1)
 	e.Requests = e.Chats + pagesOf(e.Messages, k.holds("history", amojo.MaxLimit)-1)
 	return e
+}
+
+// talkPages is how many pages messages of talks take. Pages overlap by two. Where they hold
+// less than they are asked for, kommo_talk_history reads a talk twice; where that is less than
+// a tenth, it also asks for each page twice, and none overlap.
+func (k *known) talkPages(messages int) int {
+	const few = 10
+	switch held := k.holds("messages", crm.MaxLimit); {
+	case held == crm.MaxLimit:
+		return pagesOf(messages, held-2)
+	case held*few > crm.MaxLimit:
+		return 2 * pagesOf(messages, held-2)
+	default:
+		return 4 * pagesOf(messages, held)
+	}
 }
 
 // holds is how many entries a page of a list has at most.

@@ -140,7 +140,9 @@ func TestCheck_PagesThatAreCappedAreCountedAsTheyAre(t *testing.T) {
 
 func TestCheck_TheEstimateIsOfThePagesOfATalkAsTheyAre(t *testing.T) {
 	t.Parallel()
-	s := world(t, sandbox.Config{})
-	require.NoError(t, s.SetFaults(fault("page-cap,limit=7,endpoint=talk-messages")...))
-	assert.Equal(t, 15+(186+4)/5+1, checked(t, s).Estimates[0].Requests)
+	for limit, pages := range map[int]int{250: 1, 30: 2 * 7, 7: 4 * 27} { // of 186 messages
+		s := world(t, sandbox.Config{})
+		require.NoError(t, s.SetFaults(sandbox.Fault{Kind: sandbox.FaultPageCap, Endpoint: messages, Limit: limit}))
+		assert.Equal(t, 15+pages+1, checked(t, s).Estimates[0].Requests, limit)
+	}
 }
