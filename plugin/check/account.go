@@ -37,6 +37,7 @@ func (c *checker) checkAccount(ctx context.Context) {
 	c.section = "Messages of a talk"
 	c.checkMessages(ctx)
 	c.section = "Channels"
+	c.readFeed(ctx)
 	c.judgeReach()
 	c.checkNamed(ctx)
 	c.judgeOrigins()

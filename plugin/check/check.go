@@ -92,6 +92,7 @@ type known struct {
 
 	announced  map[string]announcement // by message id, those events that were seen
 	feedTalks  map[string]int          // events of each talk, of those that were seen; nil: the feed did not answer
+	feedPages  int                     // of the feed; 0: not known
 	feedWhole  bool                    // every event was seen
 	feedSilent bool                    // the feed lacks talks that have messages
 	feedFrom   int64                   // from this second on every event was seen; 0: none were

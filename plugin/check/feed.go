@@ -60,7 +60,6 @@ func (c *checker) checkFeed(ctx context.Context) {
 			c.known.events = len(p.first.entries)
 			c.checkFeedOrder(ctx, l)
 			c.measureFeed(ctx, l, p)
-			c.readFeed(ctx, l, p)
 		} else {
 			c.known.eventsMore, c.known.feedWhole = false, true
 		}
@@ -99,6 +98,9 @@ func (c *checker) measureFeed(ctx context.Context, l *list, p *pages) {
 		return
 	}
 	c.known.events, c.known.eventsMore = e.length, e.end == nil
+	c.known.feedWhole = e.end != nil && !p.more
+	c.known.feedPages = pagesOf(e.length, p.held)
+	c.countNamed()
 	c.judgeFeedReach(slices.Concat(e.last.entries, p.first.entries), e.end)
 	c.judgeLastLink(l, p, e.last, e.end)
 }

@@ -29,19 +29,19 @@ func (c *checker) countNamed() {
 	}
 }
 
-// readFeed reads the feed to its end, or until it has named every talk that is listed.
-func (c *checker) readFeed(ctx context.Context, l *list, p *pages) {
+// readFeed reads the feed, unless it is too long, to its end, or until it has named every talk
+// that is listed.
+func (c *checker) readFeed(ctx context.Context) {
 	k := &c.known
-	c.countNamed() // measuring has seen more
-	if !p.more {
-		k.feedWhole = p.end != nil
+	if !k.listWhole || k.feedWhole || k.feedPages > mostFeedPages {
 		return
 	}
+	l := c.feed(k.announced)
 	n := 3 // the first two were read
 	if c.since() > 0 {
 		n = 1
 	}
-	for ; k.listWhole && n <= mostFeedPages; n++ {
+	for ; n <= k.feedPages+1; n++ {
 		if _, unnamed := c.unnamed(); len(unnamed) == 0 {
 			return
 		}
