@@ -87,7 +87,7 @@ func (c *checker) look(ctx context.Context, l *list) *pages {
 	} else {
 		c.unseen(l.id+".pages", "too few entries to tell how pages follow on each other")
 	}
-	if p.more && !(p.hidden && !l.linked) {
+	if p.more && (l.linked || !p.hidden) {
 		p.held = min(n, l.most)
 	}
 	c.known.held[l.id] = p.held

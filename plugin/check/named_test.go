@@ -16,10 +16,10 @@ func TestCheck_AFeedThatNamesFewerTalksThanAreListed(t *testing.T) {
 	t.Parallel()
 	some := []int{5, mainTalk, 9}
 	for name, tc := range map[string]struct {
-		named     []int
-		discover  string
-		text      string
-		estimated Estimate
+		named    []int
+		discover string
+		text     string
+		expected Estimate
 	}{
 		"some, by events": {some, "", "names 3 of the 15 talks listed", Estimate{Chats: 3, Messages: 68}},
 		"some, by talks":  {some, "talks", "names 3 of the 15 talks listed", Estimate{Chats: 15, Messages: 340}},
@@ -37,7 +37,7 @@ func TestCheck_AFeedThatNamesFewerTalksThanAreListed(t *testing.T) {
 			assert.Contains(t, f.Text, tc.text)
 			assert.Contains(t, f.Do, "set discover to talks or ids")
 			e := report.Estimates[0]
-			assert.Equal(t, tc.estimated, Estimate{Chats: e.Chats, Messages: e.Messages, AtLeast: e.AtLeast})
+			assert.Equal(t, tc.expected, Estimate{Chats: e.Chats, Messages: e.Messages, AtLeast: e.AtLeast})
 			assertNothingPrivate(t, report)
 		})
 	}
