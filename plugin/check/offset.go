@@ -36,7 +36,7 @@ func (c *checker) checkOffset(ctx context.Context, l *list, p *pages, e extent) 
 		if len(e.repeats) >= p.held {
 			status, more = Error, ", and this chat seems to be longer"
 		}
-		c.add(id, status, "clamped", say("an offset above %d is answered as %d: kommo_chat_history reads the newest %d messages of a chat and takes them for all%s",
+		c.add(id, status, "clamped", say("an offset above %d is answered as %d: kommo_chat_history refuses a chat of more than %d messages%s",
 			e.start, e.start, e.start+p.held, more), "send the report: what is older can't be read this way; kommo_talk_history may")
 		return false
 	}

@@ -94,7 +94,7 @@ func TestCheck_OffsetsThatAreNotKept(t *testing.T) {
 		"rounded to limit":       {420, rounded(ofLimit), Error, "rounded", "down to a multiple of limit:", "at least 420 messages"},
 		"rounded to 50":          {420, rounded(50), Error, "rounded", "rounded down, 49 to 0:", "at least 420 messages"},
 		"rounded to 10":          {420, rounded(10), Error, "rounded", "rounded down, 49 to 40:", "at least 420 messages"},
-		"clamped":                {420, clamped(200), Error, "clamped", "above 200 is answered as 200: kommo_chat_history reads the newest 250", "at least 250 messages"},
+		"clamped":                {420, clamped(200), Error, "clamped", "above 200 is answered as 200: kommo_chat_history refuses a chat of more than 250 messages", "at least 250 messages"},
 		"clamped within a page":  {420, clamped(210), Error, "clamped", "above 210 is answered as 210", "at least 260 messages"},
 		"clamped near the end":   {420, clamped(400), Warning, "clamped", "above 400 is answered as 400", "at least 420 messages"},
 		"cut":                    {420, cut(200), Error, "cut", "from offset 200 on", "at least 200 messages"},
