@@ -76,13 +76,15 @@ func (c *Checkpoint) Unknown(emitted []Item) (items []Item, notes []Seen) {
 // What o knows comes behind what is no newer, and its place there tells nothing where some of that is
 // newer all the same, or where it claims to be of the future.
 func (c *Checkpoint) Join(o *Checkpoint) {
-	newer := slices.IndexFunc(c.Seen, func(s Seen) bool { return second(s.Time) > second(o.Time) })
+	newer := slices.IndexFunc(c.Seen, func(s Seen) bool { return s.Time <= c.Time && second(s.Time) > second(o.Time) })
 	if newer < 0 {
 		newer = len(c.Seen)
 	}
 	known, newest := slices.Clone(o.Seen), int64(math.MinInt64)
 	for _, s := range c.Seen[:newer] {
-		newest = max(newest, second(s.Time))
+		if s.Time <= c.Time {
+			newest = max(newest, second(s.Time))
+		}
 	}
 	for i := range known {
 		s := &known[i]

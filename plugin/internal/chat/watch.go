@@ -75,18 +75,18 @@ func (w *watch) begin(k, top *kept) {
 	}
 	w.first, w.oldest, w.under, w.maybe = len(w.of), math.MaxInt64, math.MaxInt64, math.MaxInt64
 	w.ended, w.end = k.ended, k.base+len(k.items)
-	w.newest = ""
-	if i := slices.IndexFunc(top.items, w.has); i >= 0 {
-		w.newest = top.items[i].ID
+	w.newest, w.top = "", len(w.of) == 0 || k == top
+	for _, it := range top.items {
+		i, ok := w.place[it.ID]
+		if !ok {
+			continue
+		}
+		w.top = false
+		if w.of[i].Time <= w.until { // what claims to be of the future may stand above all that comes later
+			w.newest = it.ID
+			break
+		}
 	}
-	w.top = len(w.of) == 0 || k == top && w.newest == ""
-}
-
-// has says that an item was delivered. What claims to be of the future may stand above all
-// that comes later.
-func (w *watch) has(it Item) bool {
-	i, ok := w.place[it.ID]
-	return ok && w.of[i].Time <= w.until
 }
 
 // differs says of an item that it was delivered with other bytes, and that nobody has
