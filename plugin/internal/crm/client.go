@@ -150,7 +150,7 @@ func (c *Client) get(ctx context.Context, of call, path, query string, reset fun
 				reset()
 				if resp.Status != http.StatusNoContent {
 					err := decode(resp.Body)
-					if errors.Is(err, errNoList) && of.page > 1 {
+					if _, is := errors.AsType[noListError](err); is && of.page > 1 {
 						reset()
 						err = nil
 					}

@@ -49,8 +49,10 @@ type hal struct {
 	other   bool // it has a member that is not HAL's, or one of HAL's that is something else
 }
 
-// errNoList says that a body is a page in every way but for its list.
-var errNoList = fmt.Errorf("%w: it has no list", apicall.ErrBrokenBody)
+// noListError is of a body that is a page in every way but for its list.
+type noListError struct{ error }
+
+func (e noListError) Unwrap() error { return e.error }
 
 // fault is what is wrong with the place of a list.
 type fault int
@@ -90,10 +92,11 @@ func (d *hal) read(body []byte) error {
 }
 
 func (d *hal) unlisted(body []byte, what string) error {
-	if d.other || d.next != (Next{}) || d.rows > 0 {
-		return broken(body, what)
+	err := broken(body, what)
+	if d.other || d.next != (Next{}) {
+		return err
 	}
-	return fmt.Errorf("decoding a page of %d bytes: %s: %w", len(body), what, errNoList)
+	return noListError{err}
 }
 
 func broken(body []byte, what string) error {
