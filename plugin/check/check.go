@@ -198,16 +198,7 @@ func (c *checker) unseen(id, format string, args ...any) {
 
 // plain reports whether a text of an answer may be shown as an id or a name.
 func (c *checker) plain(text string) bool {
-	const shortest = 8 // of what tells something of a secret
-	if !apicall.PlainID(text) {
-		return false
-	}
-	for _, secret := range []string{c.account.token, c.conf.ChannelSecret} {
-		if len(text) >= shortest && strings.Contains(strings.ToLower(secret), strings.ToLower(text)) {
-			return false
-		}
-	}
-	return true
+	return apicall.PlainID(text) && !apicall.Repeats(text, c.account.token, c.conf.ChannelSecret)
 }
 
 // failed writes the line of a call that failed. What is only not asked any more has none,

@@ -54,6 +54,16 @@ func (c carried) has(text string) bool {
 	return false
 }
 
+// Repeats reports whether a text is a piece of others, as an answer's may be of a token or a
+// secret. A text of few bytes tells nothing, and is none.
+func Repeats(text string, others ...string) bool {
+	var c carried
+	for _, s := range others {
+		c = append(c, bare(s))
+	}
+	return c.has(text)
+}
+
 // bare leaves out what only sets pieces apart.
 func bare(s string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
