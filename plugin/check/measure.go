@@ -52,18 +52,12 @@ func (l *list) measure(ctx context.Context, p *pages, from int64) (e extent, err
 	if e.repeats != nil {
 		// Doubling has found the page twice. Where does it come first?
 		e.end = nil
-		low, high := full/2, full
-		for high-low > 1 {
-			mid := (low + high) / 2
-			got, err := ask(mid)
-			switch {
-			case err != nil:
-				return e, err
-			case slices.EqualFunc(got.entries, e.repeats, entry.same):
-				high = mid
-			default:
-				low = mid
-			}
+		low, err := halve(full/2, full, func(n int) (bool, error) {
+			got, err := ask(n)
+			return !slices.EqualFunc(got.entries, e.repeats, entry.same), err
+		})
+		if err != nil {
+			return e, err
 		}
 		before, err := ask(low)
 		if err != nil {
@@ -104,6 +98,11 @@ func lastPage(has func(page int) (bool, error)) (int, error) {
 		}
 		high *= 2
 	}
+	return halve(low, high, has)
+}
+
+// halve returns the last page that has something, where low has and high has not.
+func halve(low, high int, has func(page int) (bool, error)) (int, error) {
 	for high-low > 1 {
 		mid := (low + high) / 2
 		more, err := has(mid)
