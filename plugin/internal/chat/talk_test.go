@@ -427,10 +427,11 @@ func (s firstPageOnly) Messages(ctx context.Context, id string, q chat.TalkQuery
 // a part asks for.
 func TestTalk_CutBehindAFilterOfAnotherClock(t *testing.T) {
 	for _, order := range []string{"newest", "oldest", "none"} {
-		for _, off := range []int64{-3 * 3600, 3 * 3600} {
+		for i := range 4 {
+			off, messages := []int64{-3 * 3600, 3 * 3600}[i%2], []int{70, 1000}[i/2] // 70: what remains is one part
 			m := chattest.NewTalk()
 			m.Order, m.FromOff, m.ToOff = order, off, off
-			m.Arrive(1000, gap(60_000))
+			m.Arrive(messages, gap(60_000))
 			got, _, err := talk(chattest.Trusting(), m, 10, 5, nil)
 			if err != nil {
 				require.ErrorIs(t, err, chat.ErrTooManyKept)
