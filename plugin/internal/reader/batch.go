@@ -107,6 +107,7 @@ func (r *Reader) ack(b *Batch) {
 	r.unacked -= b.n
 	r.budget.give(b.n)
 	r.moved = time.Now()
+	r.stuck = r.stuck && r.budget.free < r.budget.limit/4
 
 	c, w := b.c, b.c.work
 	done, acked := 0, w.reached()

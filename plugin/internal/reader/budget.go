@@ -21,15 +21,15 @@ func (b *budget) draw() ticket {
 }
 
 // take gives the holder of the ticket as much as there is, most at the most, and
-// nothing before it is their turn and there is enough. Enough is all of most,
+// nothing before it is their turn and there is enough, beside what is to be kept. Enough is all of most,
 // or an eighth of the limit where most is more than that: a large request must
 // not leave much of the limit unused while it waits.
-func (b *budget) take(t ticket, most int) int {
+func (b *budget) take(t ticket, most, keep int) int {
 	enough := min(most, max(1, b.limit/8))
-	if uint64(t) != b.serving || b.free < enough {
+	if uint64(t) != b.serving || b.free-keep < enough {
 		return 0
 	}
-	n := min(most, b.free)
+	n := min(most, b.free-keep)
 	b.free -= n
 	b.serving++
 	return n

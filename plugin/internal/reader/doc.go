@@ -76,7 +76,7 @@
 // mostShort for each place do. Beyond that one of them ends whose chat the output has rejected
 // (Batch.Rejected): it is unfinished, what it read is forgotten, and the chat is read on from
 // its checkpoint once it is quiet. So a chat that is rejected for ever costs what is out of it: in the last
-// quarter of the limit one message, or as many as were acknowledged since its pass began.
+// quarter of the limit, which is rationed then, one message, or as many as were acknowledged since its pass began.
 //
 // readAgain asks for one more pass after the one that is going on: because the chat
 // was added again, or because its end was believed and short pages mislead

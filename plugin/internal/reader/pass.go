@@ -179,7 +179,7 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 		}
 		n, t := 0, r.budget.draw()
 		r.short++
-		err := r.await(ctx, func() bool { n = r.budget.take(t, min(most, max(1, r.share(w)))); return n > 0 })
+		err := r.await(ctx, func() bool { n = r.take(w, t, most); return n > 0 })
 		r.short--
 		if err != nil {
 			return err

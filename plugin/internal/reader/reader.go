@@ -58,6 +58,7 @@ type Reader struct {
 	aside      []*work    // those of them that have left their place, as their chat has its share, by when they did
 	lastEnd    time.Time  // when the last of these was ended before its end
 	rejects    int        // batches that are out and were rejected
+	stuck      bool       // nothing was acknowledged for so long that the limit is rationed
 	allAdded   bool       // no more chats will be added
 	open       int        // chats that have, or may have, something to deliver yet
 	unread     int        // chats of which no pass has come to its end

@@ -565,7 +565,7 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 	})
 }
 
-// Chats of which nothing is acknowledged, as an output does that rejects their messages,
+// Chats of which nothing is acknowledged, as an output does that retries their messages itself,
 // do not keep the others from being read.
 func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 	const rejected, healthy = 15, 5
@@ -583,7 +583,14 @@ func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 		}
 		g := newRig(t, m, func(c *Config) { c.Poll, c.PageSize, c.MaxBufferedPages = time.Minute, 50, 100 }).start(chats...)
 		got := map[string]int{}
-		for b := g.next(); b != nil; b = g.next() {
+		for {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			b, err := g.r.Next(ctx)
+			cancel()
+			if err != nil {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				break
+			}
 			if strings.HasPrefix(b.Chat, "healthy") {
 				got[b.Chat] += len(b.Items)
 				b.Ack()

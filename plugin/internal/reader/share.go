@@ -20,7 +20,7 @@ const mostShort = 4
 // awaitShare waits until a chat may have more of the limit. Caller holds mu.
 func (r *Reader) awaitShare(ctx context.Context, c *record) error {
 	w := c.work
-	free := func() bool { return r.share(w) > 0 }
+	free := func() bool { return !r.rationed() || r.share(w) > 0 }
 	if free() {
 		return nil
 	}
@@ -74,30 +74,54 @@ func (r *Reader) makeRoom(w *work) bool {
 	return true
 }
 
-// share is how much of the limit a chat may have now beside what it has. The last quarter
-// is rationed, for those whose messages an output rejects give back nothing: they must
-// not keep the others from being read. While there are such, a chat has one message of it until
-// that is accepted, and then no more than was accepted since. Caller holds mu.
+// patience is how long nothing is acknowledged before what is left of the limit is rationed.
+const patience = 10 * time.Second
+
+// leastKept is how many messages are enough for hundreds of chats to have one.
+const leastKept = 256
+
+// rationed reports whether the last quarter of the limit is handed out in small parts. What an output
+// rejects gives back nothing, and must not keep other chats from being read; nor may what an
+// output neither takes nor rejects. Caller holds mu.
+func (r *Reader) rationed() bool {
+	return r.rejects > 0 || r.stuck
+}
+
+// take gives a chat of the limit what it may have now, most at the most, when it is the
+// ticket's turn. As long as nothing is rationed, nobody gets the last sixteenth, or leastKept if that
+// is more and no more than a quarter: otherwise there would be nothing left to ration. Caller holds mu.
+func (r *Reader) take(w *work, t ticket, most int) int {
+	if r.rationed() {
+		return r.budget.take(t, min(most, max(1, r.share(w))), 0)
+	}
+	limit := r.budget.limit
+	n := r.budget.take(t, most, min(limit/4, max(limit/16, leastKept)))
+	if until := r.moved.Add(patience); n == 0 && r.unacked > 0 {
+		if r.stuck = !time.Now().Before(until); r.stuck {
+			r.changed.Broadcast()
+		} else {
+			r.wakeAt(until)
+		}
+	}
+	return n
+}
+
+// share is how much of the limit a chat may have now beside what it has, while the last quarter
+// is rationed: of that it has one message until it is accepted, and then no more than was
+// accepted since. Caller holds mu.
 func (r *Reader) share(w *work) int {
 	free := r.budget.free
+	if w.rejected > 0 && r.cfg.PreserveOrder {
+		return 0 // it could not be delivered
+	}
 	has := len(w.pending)
 	for _, b := range w.out {
 		if !b.acked {
 			has += b.n
 		}
 	}
-	least := 1
-	if r.budget.limit < 16*r.cfg.PageSize && r.rejects == 0 {
-		least = r.cfg.PageSize // a quarter is too little to be rationed
-	}
 	// All passes that can be under way take no more than two thirds of it, if none comes back.
-	ration := max(least, (free+has)/max(8, (1+mostShort)*r.cfg.ParallelChats))
-	if r.rejects > 0 {
-		ration = min(ration, max(1, w.accepted))
-	}
-	if w.rejected > 0 && r.cfg.PreserveOrder {
-		return 0 // it could not be delivered
-	}
+	ration := max(1, min(w.accepted, (free+has)/max(8, (1+mostShort)*r.cfg.ParallelChats)))
 	return max(free-r.budget.limit/4, ration-has)
 }
 
