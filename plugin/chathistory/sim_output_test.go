@@ -84,11 +84,12 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		}
 		msgs[i] = m
 		p.checkChange(m, got[i])
-		if !got[i].creates() {
-			continue
-		}
 		tag, _ := batch[i].MetaGet("sim_tag")
-		p.arrives(m, tag, tags)
+		if got[i].creates() {
+			p.arrives(m, tag, tags)
+		} else {
+			p.changeArrives(simOp{m, got[i]}, tag, tags)
+		}
 	}
 	if p.unacked > w.cfg.limit && !w.blurred() {
 		w.violated(6, "%d messages are out, more than checkpoint_limit %d", p.unacked, w.cfg.limit)
@@ -138,6 +139,8 @@ func (o *simOutput) write(ctx context.Context, p *simProcess, batch service.Mess
 		m.take(got[i])
 		if got[i].creates() {
 			p.accepted(m, failed == nil)
+		} else {
+			p.changeAccepted(simOp{m, got[i]}, failed == nil)
 		}
 	}
 	w.note("accept", first.c, first.n, len(msgs), "")

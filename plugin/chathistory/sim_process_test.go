@@ -33,6 +33,7 @@ type simProcess struct {
 	gone     bool
 	stopping bool
 	flights  map[*simChat][]*simFlight
+	changes  map[simOp]*simFlight // edits and deletions that are out
 	unacked  int                   // messages
 	loaded   map[*simChat]simKnown // what the store said was acknowledged, when the chat was first looked at
 	tags     int
@@ -119,7 +120,7 @@ func (w *simWorld) start() *simProcess {
 	env := simEnvironment()
 	p := &simProcess{
 		w: w, n: len(w.procs) + 1, done: make(chan struct{}), began: w.now(),
-		flights: map[*simChat][]*simFlight{}, loaded: map[*simChat]simKnown{}, gauges: map[string]int64{},
+		flights: map[*simChat][]*simFlight{}, changes: map[simOp]*simFlight{}, loaded: map[*simChat]simKnown{}, gauges: map[string]int64{},
 	}
 	p.host = fmt.Sprintf("p%d.seed%d.invalid", p.n, w.seed)
 	simProcesses.Store(p.host, p)
@@ -249,19 +250,11 @@ func (p *simProcess) vanish() {
 
 // arrives takes a message that reached the output. Caller holds mu.
 func (p *simProcess) arrives(m *simMsg, tag string, tags map[string]*simFlight) {
-	w, now := p.w, p.w.now()
+	w := p.w
 	f := m.flight
 	if f == nil || !p.owns(f, m.c) {
 		p.checkRepeat(m)
-		key := m.c.id + "/" + tag
-		if f = tags[key]; f == nil && tag != "" {
-			f = p.tagged(m.c, tag)
-		}
-		if f == nil {
-			f = &simFlight{out: now, acked: noTime, tag: tag, p: p}
-			p.flights[m.c] = append(p.flights[m.c], f)
-		}
-		tags[key] = f
+		f = p.flightOf(m.c, tag, tags)
 		f.msgs = append(f.msgs, m)
 		f.left++
 		p.unacked++
@@ -271,6 +264,52 @@ func (p *simProcess) arrives(m *simMsg, tag string, tags map[string]*simFlight) 
 	}
 	if f.left == 0 && !w.blurred() && !p.mayRepeat(m) {
 		w.violated(3, "%s came again in one process after its batch was acknowledged", m)
+	}
+}
+
+// flightOf returns the batch in which something of a chat reached the output.
+func (p *simProcess) flightOf(c *simChat, tag string, tags map[string]*simFlight) *simFlight {
+	key := c.id + "/" + tag
+	f := tags[key]
+	if f == nil && tag != "" {
+		f = p.tagged(c, tag)
+	}
+	if f == nil {
+		f = &simFlight{out: p.w.now(), acked: noTime, tag: tag, p: p}
+		p.flights[c] = append(p.flights[c], f)
+	}
+	tags[key] = f
+	return f
+}
+
+// simOp is an edit or a deletion as it reached the output.
+type simOp struct {
+	m   *simMsg
+	got simGot
+}
+
+// changeArrives takes one: its batch is acknowledged when it is accepted too. Caller holds mu.
+func (p *simProcess) changeArrives(ch simOp, tag string, tags map[string]*simFlight) {
+	if p.changes[ch] == nil {
+		f := p.flightOf(ch.m.c, tag, tags)
+		f.left++
+		p.changes[ch] = f
+	}
+}
+
+// changeAccepted takes one that the output has accepted. Caller holds mu.
+func (p *simProcess) changeAccepted(ch simOp, whole bool) {
+	if f := p.changes[ch]; f != nil && (whole || !p.w.blurred()) {
+		delete(p.changes, ch)
+		p.landed(f)
+	}
+}
+
+// landed notes that one more of a batch was accepted. Caller holds mu.
+func (p *simProcess) landed(f *simFlight) {
+	if f.left--; f.left == 0 {
+		f.acked = p.w.now()
+		p.unacked -= len(f.msgs)
 	}
 }
 
@@ -310,10 +349,7 @@ func (p *simProcess) accepted(m *simMsg, whole bool) {
 		return
 	}
 	m.counted = true
-	if f.left--; f.left == 0 {
-		f.acked = now
-		p.unacked -= len(f.msgs)
-	}
+	p.landed(f)
 }
 
 // covered returns which of a chat's messages have been acknowledged before a time
