@@ -274,8 +274,11 @@ func (m *simMsg) ahead() bool {
 	if c.freshSaved == noTime {
 		return true
 	}
-	at := slices.Index(c.items, m)
-	return slices.ContainsFunc(c.items[max(0, at):], func(o *simMsg) bool {
+	below := c.all[:m.n+1] // where it is gone, what came before it
+	if at := slices.Index(c.items, m); at >= 0 {
+		below = c.items[at:]
+	}
+	return slices.ContainsFunc(below, func(o *simMsg) bool {
 		return max(o.time, o.key) > c.w.epoch.Add(c.freshLook).UnixMilli()
 	})
 }
