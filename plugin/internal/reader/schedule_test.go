@@ -568,42 +568,48 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 // Chats of which nothing is acknowledged, as an output does that retries their messages itself,
 // do not keep the others from being read.
 func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
-	const rejected, healthy = 15, 5
-	synctest.Test(t, func(t *testing.T) {
-		m := chattest.NewModel()
-		var chats []string
-		for i := range rejected {
-			chats = append(chats, fmt.Sprintf("rejected-%d", i))
-		}
-		for i := range healthy {
-			chats = append(chats, fmt.Sprintf("healthy-%d", i))
-		}
-		for _, c := range chats {
-			m.Fill(c, 400, 700)
-		}
-		g := newRig(t, m, func(c *Config) { c.Poll, c.PageSize, c.MaxBufferedPages = time.Minute, 50, 100 }).start(chats...)
-		got := map[string]int{}
-		for {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-			b, err := g.r.Next(ctx)
-			cancel()
-			if err != nil {
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				break
-			}
-			if strings.HasPrefix(b.Chat, "healthy") {
-				got[b.Chat] += len(b.Items)
-				b.Ack()
-			}
-		}
-		for _, c := range chats[rejected:] {
-			assert.Equal(t, 400, got[c], c)
-		}
-		s := g.r.Stats()
-		assert.LessOrEqual(t, s.Held+s.Unacked, g.cfg.CheckpointLimit)
-		assert.Positive(t, s.Short, "the others wait for their share")
-		g.close()
-	})
+	const healthy = 5
+	for parallel, rejected := range map[int]int{1: 11, 4: 15} {
+		t.Run(fmt.Sprint(parallel), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := chattest.NewModel()
+				var chats []string
+				for i := range rejected {
+					chats = append(chats, fmt.Sprintf("rejected-%d", i))
+				}
+				for i := range healthy {
+					chats = append(chats, fmt.Sprintf("healthy-%d", i))
+				}
+				for _, c := range chats {
+					m.Fill(c, 400, 700)
+				}
+				g := newRig(t, m, func(c *Config) {
+					c.Poll, c.ParallelChats, c.PageSize, c.MaxBufferedPages = time.Minute, parallel, 50, 100
+				}).start(chats...)
+				got := map[string]int{}
+				for {
+					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+					b, err := g.r.Next(ctx)
+					cancel()
+					if err != nil {
+						require.ErrorIs(t, err, context.DeadlineExceeded)
+						break
+					}
+					if strings.HasPrefix(b.Chat, "healthy") {
+						got[b.Chat] += len(b.Items)
+						b.Ack()
+					}
+				}
+				for _, c := range chats[rejected:] {
+					assert.Equal(t, 400, got[c], c)
+				}
+				s := g.r.Stats()
+				assert.LessOrEqual(t, s.Held+s.Unacked, g.cfg.CheckpointLimit)
+				assert.Positive(t, s.Short, "the others wait for their share")
+				g.close()
+			})
+		})
+	}
 }
 
 // Hundreds of chats whose messages the output rejects leave the others their room, and all of

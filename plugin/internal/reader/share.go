@@ -91,19 +91,23 @@ func (r *Reader) rationed() bool {
 // ticket's turn. As long as nothing is rationed, nobody gets the last sixteenth, or leastKept if that
 // is more and no more than a quarter: otherwise there would be nothing left to ration. Caller holds mu.
 func (r *Reader) take(w *work, t ticket, most int) int {
-	if r.rationed() {
-		return r.budget.take(t, min(most, max(1, r.share(w))), 0)
-	}
-	limit := r.budget.limit
-	n := r.budget.take(t, most, min(limit/4, max(limit/16, leastKept)))
-	if until := r.moved.Add(patience); n == 0 && r.unacked > 0 {
-		if r.stuck = !time.Now().Before(until); r.stuck {
-			r.changed.Broadcast()
-		} else {
-			r.wakeAt(until)
+	if !r.rationed() {
+		limit := r.budget.limit
+		keep := min(limit/4, max(limit/16, leastKept))
+		if limit < 16*r.cfg.PageSize {
+			keep = 0 // it is too little to be rationed
 		}
+		if n := r.budget.take(t, most, keep); n > 0 || r.unacked == 0 {
+			return n
+		}
+		if until := r.moved.Add(patience); time.Now().Before(until) {
+			r.wakeAt(until)
+			return 0
+		}
+		r.stuck = true
+		r.changed.Broadcast() // the others may have their share as well
 	}
-	return n
+	return r.budget.take(t, min(most, max(1, r.share(w))), 0)
 }
 
 // share is how much of the limit a chat may have now beside what it has, while the last quarter
