@@ -33,7 +33,7 @@ type simProcess struct {
 	gone     bool
 	stopping bool
 	flights  map[*simChat][]*simFlight
-	changes  map[simOp]*simFlight // edits and deletions that are out
+	changes  map[simOp]*simFlight  // edits and deletions that are out
 	unacked  int                   // messages
 	loaded   map[*simChat]simKnown // what the store said was acknowledged, when the chat was first looked at
 	tags     int

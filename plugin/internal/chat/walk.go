@@ -385,15 +385,18 @@ type end struct {
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows: behind
-// all that was asked for, or while no page was full yet, right behind what was shown.
+// all that was asked for, or while no page was full yet, right behind what was shown. Where nothing
+// is left of what was delivered it looks at both.
 func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
 	misleads := p.server.Misleads()
+	gone := len(p.seen) > 0 && !k.met // or it is not this chat's end
 	switch {
 	case misleads:
 	case len(k.items) == 0 && at == 0, p.latest && !p.known:
 		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
 		// for.
 		return end{is: true}, nil
+	case gone:
 	case behind && fresh == 0:
 		p.server.Ended(len(page))
 		p.believed = p.believed || !p.known
@@ -408,6 +411,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	steps := []int{p.pageSize}
 	if misleads && len(page) == 1 {
 		steps = []int{1, p.pageSize} // it may never show more than one
+	}
+	if gone && behind && len(page) > 1 {
+		steps = []int{len(page), p.pageSize}
 	}
 	for _, step := range steps {
 		below, err := p.fetch(ctx, at+step)
@@ -427,7 +433,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			continue
 		case i >= 0:
 			// The page that overlaps may show no more than this one did.
-			if cut, _ := k.cut(below); misleads && cut < len(below) && !k.misplaced(below, cut) {
+			if cut, _ := k.cut(below); (misleads || gone) && cut < len(below) && !k.misplaced(below, cut) {
 				return end{next: below[cut:], step: step + cut}, nil
 			}
 			return end{}, nil
