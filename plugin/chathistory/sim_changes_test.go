@@ -157,7 +157,7 @@ func (w *simWorld) unlike() *simMsg {
 		}
 		for _, m := range c.all {
 			switch {
-			case m.null, m.noID, m.accepted == noTime, m.lost, m.late, !m.watched():
+			case m.null, m.noID, m.accepted == noTime, m.lost, !m.watched():
 			case w.cfg.latest && m.key/1000 <= w.serverMs(c.freshSaved)/1000:
 				// It shares its second with what the first look left out.
 			case w.on.has(simFreeOrder) && slices.ContainsFunc(c.all[:m.n], func(o *simMsg) bool { return o.key/1000 == m.key/1000 }):

@@ -192,6 +192,40 @@ func TestPass_RequestsOfChanges(t *testing.T) {
 	require.Equal(t, chattest.Hashes(m.Chats["a"]), l.Has)
 }
 
+// What came late has no place of its own. Its deletion is told where all of the chat may be held, and
+// where more of it stands below than that, it is looked for once.
+func TestPass_ALateMessageThatIsDeleted(t *testing.T) {
+	for name, c := range map[string]struct{ pages, deletes int }{"all may be held": {100, 1}, "it may not": {2, 0}} {
+		t.Run(name, func(t *testing.T) {
+			m := chattest.NewModel()
+			m.Fill("a", 300, 60_000)
+			edits := &chattest.Edits{}
+			edits.Version(m.Chats["a"])
+			l := newLedger(chattest.NewConsumer(t, func(id string) bool { return !slices.Contains(m.IDs("a"), id) }))
+			pass := func() int {
+				m.Requests = 0
+				_, found, err := run(m, 20, c.pages, func(s *chat.Start) { l.follow(s, 10*time.Minute, -1, 0) })
+				require.NoError(t, err)
+				l.end(t, found, err)
+				return m.Requests
+			}
+			pass()
+			late := m.Put("a", 5, m.Chats["a"][5].Time)
+			edits.Version(m.Chats["a"])
+			require.Equal(t, 1, pass())
+			require.Contains(t, l.Has, late)
+			require.Equal(t, 1, pass(), "it is there")
+			m.Remove("a", 5, 1)
+			require.Greater(t, pass(), 1)
+			require.Zero(t, l.Deletes)
+			pass()
+			require.Equal(t, c.deletes, l.Deletes)
+			require.Equal(t, 1, pass())
+			require.Equal(t, c.deletes, l.Deletes)
+		})
+	}
+}
+
 // Whatever the clocks do, and in whichever order the API lists: no message is deleted that
 // is there, and with a lookback over all of it the consumer has what the API has.
 func TestPass_ChangesWithClocksThatErr(t *testing.T) {
@@ -520,4 +554,30 @@ func TestTalk_ChangesBehindAFilterOfAnotherClock(t *testing.T) {
 		}
 		require.Equal(t, 1, l.Deletes, "%s first", order)
 	}
+}
+
+// One that shows no time, or one that can't have been meant, is looked for in all of the talk.
+func TestTalk_DeletedWithoutATime(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Arrive(20, gap(7000))
+	m.Items[3].Time, m.Items[9].Time = 0, 0
+	m.Items[5].Implausible, m.Items[7].Implausible = true, true
+	edits := &chattest.Edits{}
+	edits.Version(m.Items)
+	l := newLedger(chattest.NewConsumer(t, func(id string) bool { return !slices.Contains(m.IDs(), id) }))
+	pass := func() {
+		_, found, err := talk(chattest.Trusting(), m, 250, 100, func(s *chat.Start) { l.follow(s, time.Hour, -1, 0) })
+		require.NoError(t, err)
+		l.end(t, found, err)
+	}
+	pass()
+	pass()
+	m.Items = slices.Delete(slices.Clone(m.Items), 3, 4)
+	m.Items = slices.Delete(m.Items, 4, 5)
+	pass()
+	require.Zero(t, l.Deletes)
+	pass()
+	pass()
+	require.Equal(t, 2, l.Deletes)
+	require.Equal(t, chattest.Hashes(m.Items), l.Has)
 }

@@ -59,6 +59,9 @@ func (p *pass) emitDeleted(ctx context.Context, k *kept) error {
 	if w == nil {
 		return nil
 	}
+	if k.news > 0 && !k.ended && len(k.items) > p.maxKept {
+		w.giveUp()
+	}
 	deleted := w.missing(func(i int) bool { return w.ended || w.passed(i) })
 	byEnd := func(it Item) bool { return !w.passed(w.place[it.ID]) }
 	if slices.ContainsFunc(deleted, byEnd) {

@@ -12,16 +12,17 @@ import (
 // Nothing tells where a message is listed, so that only the filter decides whether it
 // should be there. That may mean another time than the messages show. So a message is
 // missing only where one that is no newer is shown, for then the filter lets it pass. If
-// there is none, more is asked for: an hour further back, a day, a month, and then all.
+// there is none, or its own time may not be what the filter goes by, more is asked for: an hour further
+// back, a day, a month, and then all.
 func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error {
 	if p.watch == nil {
 		return nil
 	}
 	within := func(i int) bool {
-		return p.watch.tells(i) && second(p.watch.of[i].Time) >= p.begin
+		return p.watch.watches(i) && second(p.watch.of[i].Time) >= p.begin
 	}
 	passed := func(i int) bool {
-		return within(i) && (w.from == 0 || l.oldest <= second(p.watch.of[i].Time))
+		return within(i) && (w.from == 0 || p.watch.tells(i) && l.oldest <= second(p.watch.of[i].Time))
 	}
 	for _, back := range []int64{day / 24, day, 30 * day, farthest} {
 		if !p.watch.any(func(i int) bool { return within(i) && !passed(i) }) {
@@ -29,8 +30,12 @@ func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error
 		}
 		w = period{from: max(0, p.begin-back)}
 		all, whole, err := p.walk(ctx, w)
-		if err != nil || !whole {
-			return err // with too much that is new this is left to the next pass
+		if err != nil {
+			return err
+		}
+		if !whole {
+			p.watch.giveUp()
+			return nil // of the others this is left to the next pass
 		}
 		l = all
 	}

@@ -163,8 +163,8 @@ func (w *watch) passed(i int) bool {
 	return w.first < i || w.sane[i] && s.Time <= w.until && w.under < second(s.Time)
 }
 
-// over says that a walk has gone over all that lies within the lookback. A message with
-// a time that errs looks like the end of that.
+// over says that a walk has gone over all that lies within the lookback, and met what has no place
+// there: that may stand anywhere. A message with a time that errs looks like the end of that.
 func (w *watch) over(p *pass, k *kept) bool {
 	if w == nil || len(w.of) == 0 {
 		return true
@@ -180,17 +180,28 @@ func (w *watch) over(p *pass, k *kept) bool {
 		}
 	}
 	for i, s := range w.of {
-		if !w.walked[i] && w.tells(i) && second(s.Time) >= w.from && !look.passed(i) {
+		if !w.walked[i] && w.watches(i) && second(s.Time) >= w.from && !look.passed(i) {
 			return false
 		}
 	}
 	return true
 }
 
-// tells says of what is at i in of that its deletion would be told, and where its place is.
-func (w *watch) tells(i int) bool {
-	s := &w.of[i]
-	return s.Mark <= missed && !made(s.ID) && !s.Untimed && !s.Unplaced
+// watches says of what is at i in of that its deletion would be told.
+func (w *watch) watches(i int) bool { return w.of[i].Mark <= missed && !made(w.of[i].ID) }
+
+// tells says that beside that it is known where its place is.
+func (w *watch) tells(i int) bool { return w.watches(i) && !w.of[i].Untimed && !w.of[i].Unplaced }
+
+// giveUp leaves out of what follows what has no place and was not met in as much as may be held, or
+// each pass would look for it as far.
+func (w *watch) giveUp() {
+	for i, s := range w.of {
+		if !w.met[i] && w.watches(i) && !w.tells(i) && second(s.Time) >= w.from {
+			s.Mark = leftOut
+			w.note = append(w.note, s)
+		}
+	}
 }
 
 // missing returns what was not met for the second time though the pass went over
@@ -199,7 +210,7 @@ func (w *watch) tells(i int) bool {
 func (w *watch) missing(passed func(i int) bool) (again []Item) {
 	for i, s := range w.of {
 		switch {
-		case w.met[i], made(s.ID), s.Mark > missed, !passed(i):
+		case w.met[i], !w.watches(i), !passed(i):
 		case s.Mark == missed:
 			again = append(again, Item{ID: s.ID, Time: s.Time, Op: Delete, untimed: s.Untimed})
 		default:
@@ -233,7 +244,7 @@ func (w *watch) leaveOut(seen []Seen) []Seen {
 // holds for.
 func (w *watch) any(condition func(i int) bool) bool {
 	for i := range w.of {
-		if !w.met[i] && w.tells(i) && condition(i) {
+		if !w.met[i] && w.watches(i) && condition(i) {
 			return true
 		}
 	}
