@@ -77,8 +77,8 @@ func (r *Reader) makeRoom(w *work) bool {
 // patience is how long nothing is acknowledged before what is left of the limit is rationed.
 const patience = 10 * time.Second
 
-// leastKept is how many messages are enough for hundreds of chats to have one.
-const leastKept = 256
+// leastKept is how many messages are enough for many chats to have one.
+const leastKept = 64
 
 // rationed reports whether the last quarter of the limit is handed out in small parts. What an output
 // rejects gives back nothing, and must not keep other chats from being read; nor may what an
@@ -88,12 +88,12 @@ func (r *Reader) rationed() bool {
 }
 
 // take gives a chat of the limit what it may have now, most at the most, when it is the
-// ticket's turn. As long as nothing is rationed, nobody gets the last sixteenth, or leastKept if that
+// ticket's turn. As long as nothing is rationed, nobody gets the last 64th, or leastKept if that
 // is more and no more than a quarter: otherwise there would be nothing left to ration. Caller holds mu.
 func (r *Reader) take(w *work, t ticket, most int) int {
 	if !r.rationed() {
 		limit := r.budget.limit
-		keep := min(limit/4, max(limit/16, leastKept))
+		keep := min(limit/4, max(limit/64, leastKept))
 		if limit < 16*r.cfg.PageSize {
 			keep = 0 // it is too little to be rationed
 		}
