@@ -5,7 +5,6 @@
 package integration
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -20,6 +19,9 @@ import (
 
 var firstOfChanging = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// allTold is what is to be told of the changing chat, in this order.
+var allTold = []string{"create kept", "create edited", "create deleted", "create last", "update edited", "delete deleted"}
+
 // changing is a chat of which one message will be edited and one deleted.
 func changing(t *testing.T) *sandbox {
 	t.Helper()
@@ -33,20 +35,21 @@ func changing(t *testing.T) *sandbox {
 // change edits the one and deletes the other.
 func (s *sandbox) change(t *testing.T) {
 	t.Helper()
-	body, err := json.Marshal(item("edited", "text", "corrected", firstOfChanging.Add(time.Minute), nil))
-	require.NoError(t, err)
-	for _, c := range []struct {
-		method, id string
-		body       []byte
-	}{{http.MethodPut, "edited", body}, {http.MethodDelete, "deleted", nil}} {
-		path := s.url + "/sandbox/chats/chat-changing/messages/" + url.PathEscape(c.id)
-		request, err := http.NewRequestWithContext(t.Context(), c.method, path, bytes.NewReader(c.body))
-		require.NoError(t, err)
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		_ = response.Body.Close()
-		require.Equal(t, http.StatusNoContent, response.StatusCode)
-	}
+	s.replace(t, item("edited", "text", "corrected", firstOfChanging.Add(time.Minute), nil))
+	s.remove(t, "deleted")
+}
+
+// replace gives a message of the changing chat other bytes.
+func (s *sandbox) replace(t *testing.T, item map[string]any) {
+	t.Helper()
+	id := item["message"].(map[string]any)["id"].(string)
+	call(t, http.MethodPut, s.url+"/sandbox/chats/chat-changing/messages/"+url.PathEscape(id), item, nil)
+}
+
+// remove deletes a message of the changing chat.
+func (s *sandbox) remove(t *testing.T, id string) {
+	t.Helper()
+	call(t, http.MethodDelete, s.url+"/sandbox/chats/chat-changing/messages/"+url.PathEscape(id), nil, nil)
 }
 
 // runs runs a pipeline to its end: once before the changes, and then until all of them are
@@ -89,12 +92,6 @@ func testChangesInSearch(t *testing.T, engine *servers.Search, example, urlVaria
 		}
 		require.Equal(t, 2, documents(t, engine))
 	})
-}
-
-// remove deletes a message.
-func (s *sandbox) remove(t *testing.T, id string) {
-	t.Helper()
-	call(t, http.MethodDelete, s.url+"/sandbox/chats/chat-changing/messages/"+url.PathEscape(id), nil, nil)
 }
 
 func TestChanges_KafkaCompactedTopic(t *testing.T) {
@@ -150,21 +147,33 @@ func TestChanges_ScaleOut(t *testing.T) {
 	requireAllTold(t, consume(t, kafka, topic))
 }
 
-// requireAllTold requires what is to be told of the changing chat, in the order in which it is.
+// requireAllTold requires that the records tell all of the changing chat.
 func requireAllTold(t *testing.T, records []*kgo.Record) {
 	t.Helper()
-	var got []string
+	require.Equal(t, allTold, toldInRecords(t, records))
+}
+
+// toldInRecords returns what the records tell of the changing chat.
+func toldInRecords(t *testing.T, records []*kgo.Record) []string {
+	t.Helper()
+	var told []string
 	for _, record := range records {
-		var m struct {
-			MessageID string `json:"message_id"`
-			Operation string
-		}
-		require.NoError(t, json.Unmarshal(record.Value, &m))
 		require.Equal(t, "chat-changing", string(record.Key))
-		require.Equal(t, m.Operation, header(record, "kommo_operation"))
-		got = append(got, m.Operation+" "+m.MessageID)
+		told = append(told, toldIn(t, record.Value))
+		require.Equal(t, told[len(told)-1], header(record, "kommo_operation")+" "+header(record, "kommo_message_id"))
 	}
-	require.Equal(t, []string{"create kept", "create edited", "create deleted", "create last", "update edited", "delete deleted"}, got)
+	return told
+}
+
+// toldIn returns what a message tells of which.
+func toldIn(t *testing.T, value []byte) string {
+	t.Helper()
+	var m struct {
+		MessageID string `json:"message_id"`
+		Operation string
+	}
+	require.NoError(t, json.Unmarshal(value, &m))
+	return m.Operation + " " + m.MessageID
 }
 
 func TestChanges_Warehouse(t *testing.T) {

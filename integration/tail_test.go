@@ -21,6 +21,10 @@ func TestBackfillThenTail_Redis(t *testing.T) {
 	testTail(t, "examples/backfill-then-tail/pipeline.yaml", env{"REDIS_URL": redis.URL})
 	require.Contains(t, redis.Command(t, "KEYS", "kommo:*"), "kommo_chat_history", "checkpoints in Redis")
 
+	t.Run("edits and deletions", func(t *testing.T) {
+		testTailChanges(t, "examples/backfill-then-tail/pipeline.yaml", env{"REDIS_URL": redis.URL, "REDIS_PREFIX": "changing:"})
+	})
+
 	t.Run("Redis stops and comes back", func(t *testing.T) {
 		api := startSandbox(t, "--random", "chats=1,messages=10")
 		chat := api.chats(t)
@@ -45,6 +49,42 @@ func TestBackfillThenTail_SQLite(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(dir, "checkpoints.sqlite"))
 	require.NoError(t, err)
 	require.Contains(t, string(content), "SQLite format 3")
+
+	t.Run("edits and deletions", func(t *testing.T) {
+		testTailChanges(t, "examples/backfill-then-tail/pipeline-sqlite.yaml", nil)
+	})
+}
+
+// testTailChanges edits and deletes messages while a chat is tailed, and while nobody reads it.
+func testTailChanges(t *testing.T, config string, settings env) {
+	t.Helper()
+	api := changing(t)
+	e := readFrom(t, api).with(env{
+		"KOMMO_POLL_INTERVAL": "1h", "KOMMO_HTTP_ADDRESS": "127.0.0.1:0", // only looking for changes reads a chat again
+		"KOMMO_CHANGES": "true", "KOMMO_CHANGES_INTERVAL": "300ms", "KOMMO_LOOKBACK": time.Since(firstOfChanging.Add(-time.Hour)).String(),
+	}).with(settings)
+	run := startPipeline(t, config, e)
+	eventually(t, "the messages", func() bool { return len(run.lines(t)) == 4 })
+	api.change(t)
+	eventually(t, "the edit and the deletion", func() bool { return len(run.lines(t)) >= 6 })
+	run.stop(t)
+	require.Equal(t, allTold, toldInLines(t, run))
+
+	api.remove(t, "last")
+	run = startPipeline(t, config, e)
+	eventually(t, "the deletion of the meantime", func() bool { return len(run.lines(t)) > 0 })
+	run.stop(t)
+	require.Equal(t, []string{"delete last"}, toldInLines(t, run))
+}
+
+// toldInLines returns what the lines of the standard output tell of the changing chat.
+func toldInLines(t *testing.T, run *pipeline) []string {
+	t.Helper()
+	var told []string
+	for _, line := range run.lines(t) {
+		told = append(told, toldIn(t, []byte(line)))
+	}
+	return told
 }
 
 func testTail(t *testing.T, config string, settings env) {
