@@ -92,12 +92,15 @@ func (p *pass) boundary(ctx context.Context, k *kept) (page []Item, at int, foun
 	return nil, 0, false, p.stuck(2 * stuckAfter)
 }
 
+// mostNameless is how many pages are asked for above the chat's last one until one shows a message.
+const mostNameless = 8
+
 // bottom looks for the chat's last page in the same way.
 func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err error) {
 	deepest := k.base + len(k.items) - 1
 	b := newBracket(deepest, 0)
 	at = b.deeper(deepest)
-	fuller := false // the last page was found, and the one above it is asked for
+	fuller := 0 // the last page was found, and so many above it were asked for
 	for range 2 * stuckAfter {
 		if page, err = p.fetch(ctx, at); err != nil {
 			return nil, 0, err
@@ -111,8 +114,12 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 				page, at = behind, at+p.pageSize
 			}
 		}
-		if fuller && len(page) > 0 {
-			return page, at, nil
+		if fuller > 0 && len(page) > 0 {
+			if !nameless(page) || at == 0 || fuller == mostNameless {
+				return page, at, nil
+			}
+			at, fuller = max(0, at-max(1, p.pageSize-1)), fuller+1
+			continue
 		}
 		if shallower := min(at, b.at); b.repeats(page, at) {
 			if past, err := p.repeatsBelow(ctx, page, at); past || err != nil {
@@ -134,7 +141,7 @@ func (p *pass) bottom(ctx context.Context, k *kept) (page []Item, at int, err er
 			if !nameless(page) || higher >= at {
 				return page, at, nil
 			}
-			at, fuller = higher, true
+			at, fuller = higher, 1
 			continue
 		default:
 			at = b.deeper(last)
@@ -219,7 +226,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if edge < len(page) && page[edge].ID != "" {
 			mark, markAt = page[edge].ID, at+edge
 		}
-		f := &frontier{cut: t.cut, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack), ahead: ahead}
+		f := &frontier{cut: t.cut, last: t.last, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack), ahead: ahead}
 		want := at + edge
 		offset := max(0, want-(p.span-1)+slack)
 		if offset >= at {
@@ -288,6 +295,7 @@ type trail struct {
 	passed []uint64 // a ring, once it is full
 	oldest int      // in passed
 	ids    map[uint64]struct{}
+	newest uint64
 	edge   []int64 // times of the newest few, by their place
 	forgot bool    // it does not have all that was passed
 }
@@ -309,6 +317,7 @@ func (t *trail) has(it *Item) bool {
 func (t *trail) push(it *Item) bool {
 	t.edge = append(t.edge[max(0, len(t.edge)-timesAtEdge+1):], it.Time)
 	id := maphash.String(t.seed, it.ID)
+	t.newest = id
 	if _, ok := t.ids[id]; ok {
 		return false
 	}
@@ -323,6 +332,9 @@ func (t *trail) push(it *Item) bool {
 	t.forgot = true
 	return true
 }
+
+// last says of an item that it was passed last.
+func (t *trail) last(it *Item) bool { return maphash.String(t.seed, it.ID) == t.newest }
 
 // cut finds the newest passed item in a page: what stands before it has not
 // been read yet.

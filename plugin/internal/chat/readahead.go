@@ -10,8 +10,8 @@ import (
 // readAhead asks for the next pages of a climb before they are needed. Where each should
 // lie follows from the one before, as long as the chat does not move.
 //
-// A page is believed no more than one that was asked for alone: it is used only if the
-// newest item passed is in it (frontier.cut). Between two of these requests the chat
+// A page is believed less than one that was asked for alone: it is used only if the
+// newest item passed is in it (frontier.follows). Between two of these requests the chat
 // changes too, and the events are these:
 //
 //   - a message is deleted above: the pages asked for after that end with more items
@@ -64,7 +64,7 @@ func (a *readAhead) next(ctx context.Context, f *frontier, offset int) (page []I
 		a.drop() // positions are all there is to go by, or they say little
 	}
 	if len(a.pages) > 0 && a.pages[0].looked {
-		if e := a.pages[0]; f.holds(e.items) {
+		if e := a.pages[0]; f.follows(e.items) {
 			a.given = true
 			return e.items, e.at, nil
 		}
@@ -86,6 +86,12 @@ func (a *readAhead) next(ctx context.Context, f *frontier, offset int) (page []I
 		a.width = 1 // it took another request
 	}
 	e.looked = true
+	if f.holds(e.items) && !f.follows(e.items) {
+		a.given = false
+		a.drop()
+		page, err = a.p.fetch(ctx, offset)
+		return page, offset, err
+	}
 	return e.items, e.at, nil
 }
 

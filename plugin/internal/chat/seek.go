@@ -30,14 +30,22 @@ type frontier struct {
 	mark   string // "": nothing with an identity was met
 	markAt int
 
-	// ahead, if set, has the page to look at first.
+	// ahead, if set, has the page to look at first, and last says whether an item was read last.
 	ahead *readAhead
+	last  func(it *Item) bool
 }
 
 // holds says that the edge lies in a page.
 func (f *frontier) holds(page []Item) bool {
 	_, ok := f.cut(page)
 	return ok
+}
+
+// follows says that a page that was asked for early goes on right behind what was read. One that has
+// only what was read before that may have come before a page that was used, and show what has gone since.
+func (f *frontier) follows(page []Item) bool {
+	cut, ok := f.cut(page)
+	return ok && f.last(&page[cut])
 }
 
 // errLost is returned by seek when nothing of what was read before is found.
