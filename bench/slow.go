@@ -16,7 +16,7 @@ import (
 // where the request limit is.
 func slowOutputs(ctx context.Context) ([]row, error) {
 	const (
-		chats, length   = 200, 100
+		chats, length   = 400, 100
 		checkpointLimit = 4096 // the default
 		perSecond       = 60
 		perChat         = 3 // requests for 100 messages: 50, then 49 new ones, then the end

@@ -16,12 +16,13 @@ type Batch struct {
 	Chat  string
 	Items []chat.Item
 
-	r     *Reader
-	c     *record
-	n     int
-	seen  []chat.Seen
-	now   int64
-	acked bool
+	r         *Reader
+	c         *record
+	n         int
+	seen      []chat.Seen
+	now       int64
+	acked     bool
+	delivered time.Time
 	// rejected: the output has rejected something of it.
 	rejected bool
 }
@@ -74,7 +75,7 @@ func (r *Reader) offer(c *record) {
 func (r *Reader) deliver(c *record) *Batch {
 	w := c.work
 	n := min(len(w.pending), r.cfg.maxKept())
-	b := &Batch{Chat: c.id, Items: w.pending[:n:n], r: r, c: c, n: n, seen: chat.SeenOf(w.pending[:n]), now: w.now}
+	b := &Batch{Chat: c.id, Items: w.pending[:n:n], r: r, c: c, n: n, seen: chat.SeenOf(w.pending[:n]), now: w.now, delivered: time.Now()}
 	if w.pending = w.pending[n:]; len(w.pending) == 0 {
 		w.pending = nil
 	}

@@ -569,7 +569,7 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 // do not keep the others from being read.
 func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 	const healthy = 5
-	for parallel, rejected := range map[int]int{1: 5, 4: 15} {
+	for parallel, rejected := range map[int]int{1: 20, 4: 40} {
 		t.Run(fmt.Sprint(parallel), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := chattest.NewModel()
@@ -588,7 +588,7 @@ func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 				}).start(chats...)
 				got := map[string]int{}
 				for {
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 					b, err := g.r.Next(ctx)
 					cancel()
 					if err != nil {

@@ -50,8 +50,8 @@ func (r *Reader) awaitShare(ctx context.Context, c *record) error {
 }
 
 // makeRoom reports whether a pass may leave its place, or has to end. Where too many have left
-// theirs, it ends one whose chat the output rejects. While nothing is acknowledged at
-// all it takes its time: if the output is what fails, other chats would be read for nothing.
+// theirs, it ends one whose chat the output rejects, or has had for long. While nothing is
+// acknowledged at all it takes its time: if the output is what fails, other chats would be read for nothing.
 // Caller holds mu.
 func (r *Reader) makeRoom(w *work) bool {
 	if len(r.aside) < mostShort*r.cfg.ParallelChats {
@@ -61,11 +61,15 @@ func (r *Reader) makeRoom(w *work) bool {
 		r.wakeAt(next)
 		return false
 	}
+	held := func(w *work) bool {
+		return w.rejected > 0 || len(w.out) > 0 && time.Since(w.out[0].delivered) >= patience
+	}
 	end := w
-	if i := slices.IndexFunc(r.aside, func(w *work) bool { return w.rejected > 0 }); i >= 0 {
+	if i := slices.IndexFunc(r.aside, held); i >= 0 {
 		end = r.aside[i]
 		r.aside = slices.Delete(r.aside, i, i+1)
-	} else if w.rejected == 0 {
+	} else if !held(w) {
+		r.wakeAt(time.Now().Add(time.Second))
 		return false
 	}
 	end.unfinished = true
@@ -74,11 +78,12 @@ func (r *Reader) makeRoom(w *work) bool {
 	return true
 }
 
-// patience is how long nothing is acknowledged before what is left of the limit is rationed.
+// patience is how long nothing is acknowledged, or not what is out of a chat, until that is treated as
+// what an output rejects.
 const patience = 10 * time.Second
 
-// leastKept is how many messages are enough for many chats to have one.
-const leastKept = 64
+// leastKept is how many messages are enough for hundreds of chats to have one.
+const leastKept = 256
 
 // rationed reports whether the last quarter of the limit is handed out in small parts. What an output
 // rejects gives back nothing, and must not keep other chats from being read; nor may what an
@@ -88,12 +93,12 @@ func (r *Reader) rationed() bool {
 }
 
 // take gives a chat of the limit what it may have now, most at the most, when it is the
-// ticket's turn. As long as nothing is rationed, nobody gets the last 64th, or leastKept if that
+// ticket's turn. As long as nothing is rationed, nobody gets the last sixteenth, or leastKept if that
 // is more and no more than a quarter: otherwise there would be nothing left to ration. Caller holds mu.
 func (r *Reader) take(w *work, t ticket, most int) int {
 	if !r.rationed() {
 		limit := r.budget.limit
-		keep := min(limit/4, max(limit/64, leastKept))
+		keep := min(limit/4, max(limit/16, leastKept))
 		if limit < 16*r.cfg.PageSize {
 			keep = 0 // it is too little to be rationed
 		}
