@@ -13,7 +13,8 @@ import (
 // should be there. That may mean another time than the messages show. So a message is
 // missing only where one that is no newer is shown, for then the filter lets it pass. If
 // there is none, or its own time may not be what the filter goes by, more is asked for: an hour further
-// back, a day, a month, and then all.
+// back, a day, a month, and then all. What only that shows is not looked for again: it would take as much
+// each time.
 func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error {
 	if p.watch == nil {
 		return nil
@@ -24,6 +25,8 @@ func (p *talkPass) emitDeleted(ctx context.Context, w period, l *talkList) error
 	passed := func(i int) bool {
 		return within(i) && (w.from == 0 || p.watch.tells(i) && l.oldest <= second(p.watch.of[i].Time))
 	}
+	unseen := p.watch.unseen(within)
+	defer p.watch.leave(unseen)
 	for _, back := range []int64{day / 24, day, 30 * day, farthest} {
 		if !p.watch.any(func(i int) bool { return within(i) && !passed(i) }) {
 			break

@@ -193,14 +193,34 @@ func (w *watch) watches(i int) bool { return w.of[i].Mark <= missed && !made(w.o
 // tells says that beside that it is known where its place is.
 func (w *watch) tells(i int) bool { return w.watches(i) && !w.of[i].Untimed && !w.of[i].Unplaced }
 
-// giveUp leaves out of what follows what has no place and was not met in as much as may be held, or
-// each pass would look for it as far.
-func (w *watch) giveUp() {
-	for i, s := range w.of {
-		if !w.met[i] && w.watches(i) && !w.tells(i) && second(s.Time) >= w.from {
+// unseen returns what has no place and was not met, of what the condition holds for.
+func (w *watch) unseen(condition func(i int) bool) (of []int) {
+	for i := range w.of {
+		if !w.met[i] && w.watches(i) && !w.tells(i) && condition(i) {
+			of = append(of, i)
+		}
+	}
+	return of
+}
+
+// leave leaves out of what follows those that have been met since.
+func (w *watch) leave(unseen []int) {
+	for _, i := range unseen {
+		if w.met[i] {
+			s := w.of[i]
 			s.Mark = leftOut
 			w.note = append(w.note, s)
 		}
+	}
+}
+
+// giveUp leaves out of what follows what has no place and was not met in as much as may be held, or
+// each pass would look for it as far.
+func (w *watch) giveUp() {
+	for _, i := range w.unseen(func(i int) bool { return second(w.of[i].Time) >= w.from }) {
+		s := w.of[i]
+		s.Mark = leftOut
+		w.note = append(w.note, s)
 	}
 }
 
