@@ -42,7 +42,10 @@ func (s *sandbox) change(t *testing.T) {
 // replace gives a message of the changing chat other bytes.
 func (s *sandbox) replace(t *testing.T, item map[string]any) {
 	t.Helper()
-	id := item["message"].(map[string]any)["id"].(string)
+	message, ok := item["message"].(map[string]any)
+	require.True(t, ok)
+	id, ok := message["id"].(string)
+	require.True(t, ok)
 	call(t, http.MethodPut, s.url+"/sandbox/chats/chat-changing/messages/"+url.PathEscape(id), item, nil)
 }
 

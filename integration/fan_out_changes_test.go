@@ -40,9 +40,11 @@ func TestFanOut_Changes(t *testing.T) {
 		return item(fmt.Sprintf("m%02d", id), "text", text, firstOfChanging.Add(time.Duration(id)*time.Minute), nil)
 	}
 	large := func(id int) map[string]any {
-		message := small(id, "")
-		message["message"].(map[string]any)["file_size"] = 7_000_000
-		return message
+		it := small(id, "")
+		message, ok := it["message"].(map[string]any)
+		require.True(t, ok)
+		message["file_size"] = 7_000_000
+		return it
 	}
 	var items []any
 	var want []string // what Kafka is to be told, in this order
