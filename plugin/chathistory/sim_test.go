@@ -70,7 +70,7 @@ var simPast = []uint64{
 }
 
 // simPastChanges are such seeds with changes: true.
-var simPastChanges = []uint64{5287, 7005477, 8001061, 8006453, 10000246, 11006496, 10008123}
+var simPastChanges = []uint64{5287, 7005477, 8001061, 8006453, 10000246, 11006496, 10008123, 20035692}
 
 func TestSimulator_WhatOnceFailed(t *testing.T) {
 	if os.Getenv("KOMMO_SIM_WORKER") != "" {

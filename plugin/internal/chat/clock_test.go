@@ -92,7 +92,7 @@ func TestPass_ClocksThatErr(t *testing.T) {
 		m.Skew = []int64{0, -5000, 60_000}[rnd.IntN(3)]
 		var j journal
 		server := chattest.Trusting()
-		server.Ordered("", 0, 1<<30) // this is about times, not about the order
+		server.Ordered(nil, 1<<30) // this is about times, not about the order
 		ahead := readAhead(t)
 		crashes := rapid.IntRange(0, 5).Draw(t, "crashes")
 		for i := range crashes + 6 {

@@ -221,18 +221,19 @@ func (p *pass) fillTimes(page []Item, offset int) {
 // checkOrder refuses the pages of a server that lists the oldest message first.
 // Within one second the server may order its items as it likes.
 func (p *pass) checkOrder(page []Item) error {
-	var up, down int
+	var ups []string
+	down := 0
 	for i := 1; i < len(page); i++ {
-		newer, older := page[i-1].Time, page[i].Time
+		newer, older := &page[i-1], &page[i]
 		switch {
-		case newer == 0 || older == 0:
-		case second(newer) < second(older):
-			up++
-		case second(newer) > second(older):
+		case newer.Time == 0 || older.Time == 0:
+		case second(newer.Time) < second(older.Time):
+			ups = append(ups, p.chat+newer.ID+older.ID)
+		case second(newer.Time) > second(older.Time):
 			down++
 		}
 	}
-	if len(page) > 0 && p.server.Ordered(p.chat+page[0].ID, up, down) {
+	if p.server.Ordered(ups, down) {
 		return ErrOldestFirst
 	}
 	return nil

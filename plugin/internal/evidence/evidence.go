@@ -15,9 +15,9 @@ import (
 type Server struct {
 	mu sync.Mutex
 
-	// Of the order. A page is counted once, however often it is read.
-	up, down int
-	counted  map[uint64]struct{} // by the hash of its first message
+	// Of the order. A step up is counted once, however often it is read.
+	down int
+	ups  map[uint64]struct{} // by the hash of the two entries
 
 	// Of short pages.
 	ends     int  // short pages behind which nothing followed
@@ -37,7 +37,7 @@ const (
 	// make an order. Single steps up are no sign of anything: a message may be
 	// imported with an older time, and clocks err.
 	oldestFirst = 8
-	// maxCounted bounds counted. By then there is evidence enough.
+	// maxCounted bounds ups. By then there is evidence enough.
 	maxCounted = 4096
 
 	// enoughEnds is how many short pages have to prove to be the chat's end before
@@ -50,27 +50,25 @@ const (
 
 var seed = maphash.MakeSeed()
 
-// Ordered takes how often the times go up and down from entry to entry of a
-// page, and reports whether all that was seen says that the newest message comes
-// last. first identifies the page's first message.
-func (e *Server) Ordered(first string, up, down int) (oldestComesFirst bool) {
-	if up == 0 && down == 0 {
+// Ordered takes where the times go up from entry to entry of a page, as something that identifies
+// the two, and how often they go down, and reports whether all that was seen says that the newest
+// message comes last.
+func (e *Server) Ordered(ups []string, down int) (oldestComesFirst bool) {
+	if len(ups) == 0 && down == 0 {
 		return false
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.down += down
-	if up > 0 {
-		page := maphash.String(seed, first)
-		if _, twice := e.counted[page]; !twice && len(e.counted) < maxCounted {
-			if e.counted == nil {
-				e.counted = map[uint64]struct{}{}
-			}
-			e.counted[page] = struct{}{}
-			e.up += up
+	for _, step := range ups {
+		if e.ups == nil {
+			e.ups = map[uint64]struct{}{}
+		}
+		if len(e.ups) < maxCounted {
+			e.ups[maphash.String(seed, step)] = struct{}{}
 		}
 	}
-	return up > 0 && e.up >= oldestFirst && e.up >= oldestFirst*e.down
+	return len(ups) > 0 && len(e.ups) >= oldestFirst && len(e.ups) >= oldestFirst*e.down
 }
 
 // Believed reports whether a page that is shorter than asked may be taken for the

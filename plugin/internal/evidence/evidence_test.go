@@ -45,15 +45,15 @@ func TestServer_TwoEntriesRefute(t *testing.T) {
 func TestServer_OldestFirst(t *testing.T) {
 	var e evidence.Server
 	for range 20 {
-		require.False(t, e.Ordered("page", 7, 0), "a page counts once")
+		require.False(t, e.Ordered([]string{"1", "2", "3", "4", "5", "6", "7"}, 0), "a step counts once")
 	}
-	require.True(t, e.Ordered("another", 1, 0))
-	require.False(t, e.Ordered("newest first", 0, 2), "that page is as it should be")
-	require.False(t, e.Ordered("a third", 1, 0), "9 up, but 2 down")
+	require.True(t, e.Ordered([]string{"8"}, 0))
+	require.False(t, e.Ordered(nil, 2), "that page is as it should be")
+	require.False(t, e.Ordered([]string{"9"}, 0), "9 up, but 2 down")
 	for i := range 6 {
-		require.False(t, e.Ordered(fmt.Sprint(i), 1, 0))
+		require.False(t, e.Ordered([]string{fmt.Sprint("more", i)}, 0))
 	}
-	require.True(t, e.Ordered("the last", 1, 0))
+	require.True(t, e.Ordered([]string{"the last"}, 0))
 }
 
 // A server may give no more than a few entries at a time. So where pages of two chats are
