@@ -152,8 +152,10 @@ func (w *simWorld) unlike() *simMsg {
 		if c.lasting() || c.deceived || len(c.all) > 900 {
 			continue
 		}
-		if w.on&simSetOf(errant) != 0 && len(c.all) > w.cfg.pageSize*w.cfg.maxBufferedPages {
-			continue // a time that errs hides what is more than may be held
+		if (w.on&simSetOf(errant) != 0 || !w.cfg.since.IsZero()) && len(c.all) > w.cfg.pageSize*w.cfg.maxBufferedPages {
+			// A time that errs hides what is more than may be held; and below the oldest that since
+			// let through nothing was delivered that would tell its place.
+			continue
 		}
 		for _, m := range c.all {
 			switch {
