@@ -86,7 +86,7 @@ func (a *readAhead) next(ctx context.Context, f *frontier, offset int) (page []I
 		a.width = 1 // it took another request
 	}
 	e.looked = true
-	if f.holds(e.items) && !f.follows(e.items) {
+	if cut, ok := f.cut(e.items); ok && !f.last(&e.items[cut]) {
 		a.given = false
 		a.drop()
 		page, err = a.p.fetch(ctx, offset)

@@ -35,12 +35,6 @@ type frontier struct {
 	last  func(it *Item) bool
 }
 
-// holds says that the edge lies in a page.
-func (f *frontier) holds(page []Item) bool {
-	_, ok := f.cut(page)
-	return ok
-}
-
 // follows says that a page that was asked for early goes on right behind what was read. One that has
 // only what was read before that may have come before a page that was used, and show what has gone since.
 func (f *frontier) follows(page []Item) bool {

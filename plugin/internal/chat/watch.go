@@ -207,20 +207,23 @@ func (w *watch) unseen(condition func(i int) bool) (of []int) {
 func (w *watch) leave(unseen []int) {
 	for _, i := range unseen {
 		if w.met[i] {
-			s := w.of[i]
-			s.Mark = leftOut
-			w.note = append(w.note, s)
+			w.forget(i)
 		}
 	}
+}
+
+// forget leaves one out of what follows.
+func (w *watch) forget(i int) {
+	s := w.of[i]
+	s.Mark = leftOut
+	w.note = append(w.note, s)
 }
 
 // giveUp leaves out of what follows what has no place and was not met in as much as may be held, or
 // each pass would look for it as far.
 func (w *watch) giveUp() {
 	for _, i := range w.unseen(func(i int) bool { return second(w.of[i].Time) >= w.from }) {
-		s := w.of[i]
-		s.Mark = leftOut
-		w.note = append(w.note, s)
+		w.forget(i)
 	}
 }
 
