@@ -74,8 +74,8 @@
 //
 // A pass also gives its place up when its chat has its share of the limit (share.go), but no more than
 // mostShort for each place do. Beyond that one of them ends whose chat the output has rejected
-// (Batch.Rejected): it is unfinished, what it read is forgotten, and the chat is read on from
-// its checkpoint once it is quiet. So a chat that is rejected for ever costs what is out of it: in the last
+// (Batch.Rejected), or has had for ten seconds without a word: it is unfinished, what it read is forgotten, and the chat is read on from
+// its checkpoint once it is quiet. So a chat that is rejected or held for ever costs what is out of it: in the last
 // quarter of the limit, which is rationed then, one message, or as many as were acknowledged since its pass began.
 //
 // readAgain asks for one more pass after the one that is going on: because the chat

@@ -565,6 +565,20 @@ func TestReader_ResumesWithinParallelChats(t *testing.T) {
 	})
 }
 
+// rejectedAndHealthy makes chats of 400 messages, those that an output is to reject first.
+func rejectedAndHealthy(m *chattest.Model, rejected, healthy int) (chats []string) {
+	for i := range rejected {
+		chats = append(chats, fmt.Sprintf("rejected-%d", i))
+	}
+	for i := range healthy {
+		chats = append(chats, fmt.Sprintf("healthy-%d", i))
+	}
+	for _, c := range chats {
+		m.Fill(c, 400, 700)
+	}
+	return chats
+}
+
 // Chats of which nothing is acknowledged, as an output does that retries their messages itself,
 // do not keep the others from being read.
 func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
@@ -573,16 +587,7 @@ func TestReader_RejectedChatsLeaveRoom(t *testing.T) {
 		t.Run(fmt.Sprint(parallel), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := chattest.NewModel()
-				var chats []string
-				for i := range rejected {
-					chats = append(chats, fmt.Sprintf("rejected-%d", i))
-				}
-				for i := range healthy {
-					chats = append(chats, fmt.Sprintf("healthy-%d", i))
-				}
-				for _, c := range chats {
-					m.Fill(c, 400, 700)
-				}
+				chats := rejectedAndHealthy(m, rejected, healthy)
 				g := newRig(t, m, func(c *Config) {
 					c.Poll, c.ParallelChats, c.PageSize, c.MaxBufferedPages = time.Minute, parallel, 50, 100
 				}).start(chats...)
@@ -618,16 +623,7 @@ func TestReader_ManyRejectedChatsStopNoOther(t *testing.T) {
 	const rejected, healthy = 200, 20
 	synctest.Test(t, func(t *testing.T) {
 		m := chattest.NewModel()
-		var chats []string
-		for i := range rejected {
-			chats = append(chats, fmt.Sprintf("rejected-%d", i))
-		}
-		for i := range healthy {
-			chats = append(chats, fmt.Sprintf("healthy-%d", i))
-		}
-		for _, c := range chats {
-			m.Fill(c, 400, 700)
-		}
+		chats := rejectedAndHealthy(m, rejected, healthy)
 		g := newRig(t, m, func(c *Config) {
 			named(c)
 			c.PageSize, c.MaxBufferedPages, c.CheckpointLimit = 50, 100, 4096
