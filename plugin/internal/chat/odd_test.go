@@ -73,6 +73,30 @@ func TestPass_SingleEntriesWithoutIdentityInAChangingChat(t *testing.T) {
 	})
 }
 
+// The last pages show nothing with an id, and the chat moves under them. A climb that began there would
+// have only positions to go by.
+func TestPass_NothingToRecogniseAtTheEndOfAChatThatMoves(t *testing.T) {
+	m := chattest.NewModel()
+	m.Arrive("a", 12, func() int64 { return 0 })
+	for _, i := range []int{2, 7, 11} {
+		m.Chats["a"][i].ID = ""
+	}
+	stays := m.Chats["a"][8].ID
+	m.Before = func(string) {
+		switch m.Requests {
+		case 2:
+			m.Remove("a", 9, 2) // below
+		case 5:
+			m.Remove("a", 3, 2)
+		case 6:
+			m.Arrive("a", 2, func() int64 { return 0 })
+		}
+	}
+	got, _, err := run(m, 4, 1, nil)
+	require.NoError(t, err)
+	require.Contains(t, got, stays)
+}
+
 // Times that are missing, for single messages and for whole pages, lose nothing
 // and repeat nothing within a pass.
 func TestPass_WithoutTimes(t *testing.T) {

@@ -5,6 +5,7 @@ package chat_test
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -93,6 +94,29 @@ func TestPass_EverythingThatStaysComesOutOnceInOrder(t *testing.T) {
 		chattest.RequireStayed(t, before, m.IDs("a"), got)
 		require.True(t, slices.IsSorted(got), "what arrived meanwhile is in order too: %v", got)
 	})
+}
+
+// A page that was asked for early may show what had gone when another page was read.
+func TestPass_EarlyPagesOfAChatThatShrinks(t *testing.T) {
+	for seed := uint64(1200); seed < 1300; seed++ { // 1244 has shown it
+		m := chattest.NewModel()
+		m.Fill("a", 150, 0)
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		left := 24
+		m.Before = func(string) {
+			if left > 0 && rnd.IntN(3) == 0 {
+				left--
+				m.Fill("a", 1+rnd.IntN(27), 0)
+			}
+			if n := len(m.Chats["a"]); n > 0 && left > 0 && rnd.IntN(3) == 0 {
+				left--
+				m.Remove("a", rnd.IntN(n), 1+rnd.IntN(27))
+			}
+		}
+		got, _, err := run(m, 7, 2, func(s *chat.Start) { s.ReadAhead, s.Begin = 3, chattest.AnyOrder(seed) })
+		require.NoError(t, err)
+		require.True(t, slices.IsSorted(got), "seed %d: %v", seed, got)
+	}
 }
 
 // A pass that is cut off anywhere leaves what it emitted without a gap: the next
