@@ -17,7 +17,6 @@ type Queue struct {
 
 	mu      sync.Mutex
 	answers map[string][]error // by the first chat of the batch
-	asked   int
 	closed  bool
 }
 
@@ -44,10 +43,6 @@ func (*Queue) Connect(context.Context) error { return nil }
 
 // ReadBatch implements service.BatchInput.
 func (q *Queue) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	q.mu.Lock()
-	q.asked++
-	q.mu.Unlock()
-	q.bell.ring()
 	select {
 	case chats, more := <-q.Batches:
 		if !more {
@@ -75,13 +70,6 @@ func (q *Queue) Close(context.Context) error {
 	defer q.mu.Unlock()
 	q.closed = true
 	return nil
-}
-
-// Asked returns how often it was asked for a batch. Who asks has taken over the one before.
-func (q *Queue) Asked() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.asked
 }
 
 // IsClosed tells whether the pipeline has closed it.
