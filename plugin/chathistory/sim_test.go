@@ -60,13 +60,14 @@ func TestSimulator(t *testing.T) {
 
 // simPast are seeds that have shown a fault once: an order that was read at different times, a
 // page that begins above and shows nothing of what follows, a chat whose few last messages
-// a server kept back, short pages of a chat that shrank.
+// a server kept back, short pages of a chat that shrank, what shows no time below what claims to be of
+// the future.
 var simPast = []uint64{
 	98, 354, 487, 1085, 1220, 21003, 21406, 22218, 22391, 200137, 201097, 201208, 201457, 300026, 300441, 301432,
 	400389, 400584, 401036, 401600, 401731, 402249, 402618, 403251, 404357, 405781, 405905, 407724, 411195, 412278, 413054,
 	600127, 600147, 600694, 600757, 600848, 601289, 700784, 701521, 702838, 706367, 710300,
 	801144, 802024, 802054, 805630, 805884, 816043, 817601, 818357, 819933,
-	1203476, 1000947, 2010005, 3005032, 3007550, 3007783, 3100202, 8020453, 10002846,
+	1203476, 1000947, 2010005, 3005032, 3007550, 3007783, 3100202, 8020453, 10002846, 20065604,
 }
 
 // simPastChanges are such seeds with changes: true.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat"
 	"github.com/kommo-connect/kommo-connect/plugin/internal/chat/chattest"
+	"github.com/kommo-connect/kommo-connect/plugin/internal/evidence"
 )
 
 // withoutNulls returns the ids of those entries that can be messages.
@@ -465,6 +466,57 @@ func TestPass_ArrivesBetweenWhatWasRead(t *testing.T) {
 	got, _, err := run(m, 5, 10, nil)
 	require.NoError(t, err)
 	require.Equal(t, m.IDs("a"), got)
+}
+
+// So it is where what was kept shows no time, and what stands above that claims to be of the future.
+func TestPass_ArrivesAboveWhatShowsNoTime(t *testing.T) {
+	m := chattest.NewModel()
+	for i := range int64(3) {
+		m.Put("a", 0, m.Now+10_000*i)
+		m.Chats["a"][0].Time = 0
+	}
+	for range 2 {
+		m.Put("a", 0, m.Now+time.Hour.Milliseconds())
+	}
+	m.Before = func(string) {
+		if m.Requests == 2 {
+			for i := range int64(7) {
+				m.Put("a", 2, m.Now+50_000+i)
+			}
+		}
+	}
+	got, _, err := run(m, 5, 10, nil)
+	require.NoError(t, err)
+	require.Equal(t, m.IDs("a"), got)
+}
+
+// A chat that grows by as much as it shrinks between two requests shows something behind a short
+// page that does not stand there: no sign that short pages mislead.
+func TestPass_GrowsAndShrinksAtAShortPage(t *testing.T) {
+	m := chattest.NewModel()
+	m.Fill("a", 62, 0)
+	short, grown, left := false, false, 3 // the page before, and so many changes
+	m.Fail = func(_ string, offset, limit int) error {
+		n := len(m.Chats["a"])
+		switch {
+		case grown:
+			m.Remove("a", 0, 12)
+		case left > 0 && short && offset >= n:
+			m.Arrive("a", 12, func() int64 { return 0 })
+			left--
+			grown = true
+			return nil
+		}
+		short, grown = offset < n && offset+limit > n, false
+		return nil
+	}
+	before := m.IDs("a")
+	server := &evidence.Server{}
+	got, _, err := runAt(server, m, 5, 1, nil)
+	require.NoError(t, err)
+	chattest.RequireOnce(t, got)
+	chattest.RequireStayed(t, before, m.IDs("a"), got)
+	require.False(t, server.Misleads())
 }
 
 // The first of a page, which was the last of the page before, is as new as it was there.

@@ -89,15 +89,27 @@ func (k *kept) cut(page []Item) (int, bool) {
 	return cut, true
 }
 
-// misplaced says that what stands behind a page's cut does not belong behind all
+// misplaced says that what stands behind a page's cut may not belong behind all
 // that was kept: it is as new as something that was kept after the item that the page was
-// recognised by, so that it has arrived there meanwhile, and the rest has not gone.
-func (k *kept) misplaced(page []Item, cut int) bool {
+// recognised by, so that it has arrived there meanwhile, and the rest has not gone. Without
+// a time that was shown, and is not of the future, nothing tells the one from the other.
+func (k *kept) misplaced(page []Item, cut int, now int64) bool {
 	_, at := k.find(page)
 	first := slices.IndexFunc(page[cut:], func(it Item) bool { return it.ID != "" })
-	return at >= 0 && first >= 0 && slices.ContainsFunc(k.items[at+1:], func(it Item) bool {
-		return it.ID != "" && second(page[cut+first].Time) >= second(it.Time)
-	})
+	if at < 0 || first < 0 {
+		return false
+	}
+	named, timed := false, false
+	for _, it := range k.items[at+1:] {
+		if it.ID == "" {
+			continue
+		}
+		if second(page[cut+first].Time) >= second(it.Time) {
+			return true
+		}
+		named, timed = true, timed || !it.untimed && it.Time <= now
+	}
+	return named && !timed
 }
 
 // edge returns how many of the last kept entries the next page should repeat
@@ -315,7 +327,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if err != nil {
 			return nil, false, err
 		}
-		if k.misplaced(page, cut) {
+		if k.misplaced(page, cut, p.now) {
 			return nil, false, errLost
 		}
 		k.base = at + cut - len(k.items)
@@ -433,7 +445,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			continue
 		case i >= 0:
 			// The page that overlaps may show no more than this one did.
-			if cut, _ := k.cut(below); (misleads || gone) && cut < len(below) && !k.misplaced(below, cut) {
+			if cut, _ := k.cut(below); (misleads || gone) && cut < len(below) && !k.misplaced(below, cut, p.now) {
 				return end{next: below[cut:], step: step + cut}, nil
 			}
 			return end{}, nil
@@ -442,7 +454,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 			return end{}, err
 		}
 		// As many may have come before it was asked for as have gone since.
-		if _, oldest, _ := k.edge(p.pageSize); below[0].Time > oldest {
+		if _, oldest, _ := k.edge(p.pageSize); !misleads || below[0].Time > oldest {
 			if still, err := p.stillThere(ctx, below, at+step); !still {
 				return end{}, err
 			}
