@@ -91,7 +91,9 @@ func (m *simMsg) required() bool {
 		// What arrived before the first look, or while that went on, is not asked for.
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
-		if c.freshSaved == noTime || m.at <= c.freshSaved || (m.late || c.w.on.has(simFreeOrder)) && m.deep() {
+		// What was stamped before it may be listed deeper than it went.
+		stamped := m.late || c.w.on.has(simFreeOrder) || m.key <= c.w.serverMs(c.freshSaved)
+		if c.freshSaved == noTime || m.at <= c.freshSaved || stamped && m.deep() {
 			return false
 		}
 	}
@@ -267,20 +269,20 @@ func (p *simProcess) mayRepeat(m *simMsg) bool {
 func (w *simWorld) apart() bool { return w.on.has(simSkew) && w.cfg.lookback < 4*time.Second }
 
 // ahead says of a message that it, or one below it, claimed to be of the future when its
-// chat was first looked at: then no time tells that it was there before
-// (kommo_chat_history, start_from).
+// chat was first looked at, or it to be newer than what stands above it: then no time tells that it was
+// there before (docs/how-it-works.md).
 func (m *simMsg) ahead() bool {
 	c := m.c
 	if c.freshSaved == noTime {
 		return true
 	}
-	below := c.all[:m.n+1] // where it is gone, what came before it
+	below, above := c.all[:m.n+1], c.all[m.n+1:] // where it is gone, what came before it
 	if at := slices.Index(c.items, m); at >= 0 {
-		below = c.items[at:]
+		below, above = c.items[at:], c.items[:at]
 	}
 	return slices.ContainsFunc(below, func(o *simMsg) bool {
 		return max(o.time, o.key) > c.w.epoch.Add(c.freshLook).UnixMilli()
-	})
+	}) || slices.ContainsFunc(above, func(o *simMsg) bool { return o.at <= m.at && o.key < m.key-time.Minute.Milliseconds() })
 }
 
 // mistimed says of a message of 1970, of one above another that claims to be of the
@@ -289,7 +291,7 @@ func (m *simMsg) ahead() bool {
 func (m *simMsg) mistimed() bool {
 	m.again++
 	return m.again <= 12 && (m.key < 101_000 || m.c.w.on.has(simNoTime) || m.uprooted() || slices.ContainsFunc(m.c.all[:m.n], func(o *simMsg) bool {
-		return o.key > m.c.w.serverMs(o.at)+time.Minute.Milliseconds()
+		return o.key > m.c.w.shownMs(o.at)+time.Minute.Milliseconds()
 	}))
 }
 
@@ -423,7 +425,8 @@ func (w *simWorld) checkLogs(p *simProcess) {
 	api := strings.Contains(told.String(), "The API answers no request")
 	if lasting > 0 && lasting <= 4 && !api && w.now()-max(w.calmAt, p.began) > w.settling() {
 		for _, c := range w.chats {
-			if c.lasting() && c.kind != simOthers && c.requestsOf(p) > 0 && !strings.Contains(told.String(), c.id) {
+			// It is named when the first few attempts have failed.
+			if c.lasting() && c.kind != simOthers && c.requestsOf(p) > 4 && !strings.Contains(told.String(), c.id) {
 				w.violated(8, "chat %d fails for good (%s) and the log does not name it", c.n, c.kind)
 				break
 			}

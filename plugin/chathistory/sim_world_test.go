@@ -82,6 +82,14 @@ func (w *simWorld) serverMs(at time.Duration) int64 {
 	return w.epoch.Add(at + w.api.clock).UnixMilli()
 }
 
+// shownMs is what the input can know of that: without a Date it goes by its own clock.
+func (w *simWorld) shownMs(at time.Duration) int64 {
+	if w.api.noDate {
+		return w.epoch.Add(at).UnixMilli()
+	}
+	return w.serverMs(at)
+}
+
 // rnd returns the draws for a purpose.
 func (w *simWorld) rnd(purpose string, ids ...int) *rand.Rand {
 	return pipetest.Draws(w.seed, purpose, ids...)
