@@ -164,7 +164,7 @@ func TestReader_ChangesComeSecond(t *testing.T) {
 		g.take(consumer, 42*time.Second)
 		named := 0
 		for _, n := range names[30:] {
-			named += min(1, g.m.Asked[n])
+			g.m.Change(func() { named += min(1, g.m.Asked[n]) })
 		}
 		assert.InDelta(t, 30, named, 1, "one pass in four was for the others")
 		g.close()
