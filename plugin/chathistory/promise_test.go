@@ -410,6 +410,23 @@ func TestPromise_WhatWasBelievedOfShortPagesIsLookedAtAgain(t *testing.T) {
 	assert.Regexp(t, `and \d{2,3} chats are read again from the beginning$`, told[0])
 }
 
+// Many chats that end within less than a server's limit do not have it believed at the limit.
+func TestPromise_ALimitThatShowsAfterManyShortChats(t *testing.T) {
+	t.Parallel()
+	k := pipetest.NewKommo(t, sandbox.Config{})
+	var all []string
+	for n := range 60 {
+		all = append(all, k.Chat(1+n%24))
+	}
+	for range 5 {
+		all = append(all, k.Chat(200))
+	}
+	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultPageCap, Limit: 25})
+	s := k.Start(t, pipetest.Fields{"chats": all, "parallel_chats": 1}, pipetest.Options{})
+	s.Ended()
+	s.Delivers(all...)
+}
+
 func TestPromise_ChatsThatFailForGoodStopNoOther(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]sandbox.Fault{

@@ -470,11 +470,14 @@ func numbers(msgs []*simMsg) string {
 }
 
 // enoughEnds is after how many short pages with nothing behind them a server may be believed that
-// a short page is a chat's end.
+// a short page is a chat's end, and after how many of the longest one of these is.
 const enoughEnds = 32
 
 // shows notes whether a page that is short was the end of its chat. Caller holds mu.
 func (a *simAPI) shows(p *simProcess, c *simChat, offset, limit, shown int) {
+	if shown > p.longest {
+		p.longest, p.longEnds = shown, 0
+	}
 	if shown == limit {
 		return
 	}
@@ -485,9 +488,12 @@ func (a *simAPI) shows(p *simProcess, c *simChat, offset, limit, shown int) {
 	switch {
 	case end >= len(c.items):
 		p.ends++
+		if shown == p.longest {
+			p.longEnds++
+		}
 	default:
 		c.deceived = true
-		a.believed = a.believed || p.ends >= enoughEnds && !p.deceived
+		a.believed = a.believed || p.ends >= enoughEnds && (shown < p.longest || p.longEnds >= enoughEnds) && !p.deceived
 		p.deceived = true
 	}
 }

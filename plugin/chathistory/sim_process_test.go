@@ -38,6 +38,8 @@ type simProcess struct {
 	loaded   map[*simChat]simKnown // what the store said was acknowledged, when the chat was first looked at
 	tags     int
 	ends     int  // short pages that were honest
+	longest  int  // messages of the longest page,
+	longEnds int  // and short pages as long that were honest
 	deceived bool // one that was not
 	logs     []simLine
 	gauges   map[string]int64

@@ -303,7 +303,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		switch {
 		case p.Latest && !p.Known, len(page) == 0:
 			return talkEnd{is: true}, nil
-		case little && p.server.BelievedFew(p.Chat, len(page)), p.server.Believed():
+		case little && p.server.BelievedFew(p.Chat, len(page)), p.server.Believed(len(page)):
 			p.found.Believed = true
 			return talkEnd{is: true}, nil
 		}

@@ -273,7 +273,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			short = false // it reaches most of a page behind that, and shows less than it could: there is no more
 		}
 		if (len(page) < p.pageSize || behind && len(fresh) == 0 && k.ends(page)) && !short {
-			e, err := p.end(ctx, k, page, at, len(fresh), behind)
+			e, err := p.end(ctx, k, page, at, len(fresh), behind, last)
 			if err != nil {
 				return nil, false, err
 			}
@@ -392,14 +392,14 @@ type end struct {
 
 // end decides whether a page at a position, which is shorter than asked and had so
 // many entries that are fresh, ends the chat. behind says that it was asked for to
-// see that.
+// see that of the last.
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows: behind
 // all that was asked for, or while no page was full yet, right behind what was shown. Where nothing
 // is left of what was delivered it looks at both.
-func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool) (end, error) {
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool, last []Item) (end, error) {
 	misleads := p.server.Misleads()
 	gone := len(p.seen) > 0 && !k.met // or it is not this chat's end
 	switch {
@@ -410,10 +410,10 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		return end{is: true}, nil
 	case gone:
 	case behind && fresh == 0:
-		p.server.Ended(len(page))
+		p.server.Ended(len(last))
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
-	case p.server.Believed():
+	case p.server.Believed(len(page)):
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}

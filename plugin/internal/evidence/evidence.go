@@ -24,7 +24,8 @@ type Server struct {
 	skipped  int  // short pages that were believed since one was last looked behind
 	followed int  // entries that did follow one
 	refuted  bool // so that short pages are no sign of the end
-	longest  int  // entries of the longest page
+	longest  int  // entries of the longest page,
+	longEnds int  // and short pages as long behind which nothing followed
 	linked   int  // short pages behind which nothing followed, though they linked a next page
 
 	few       int    // entries of the longest page that had few
@@ -41,7 +42,8 @@ const (
 	maxCounted = 4096
 
 	// enoughEnds is how many short pages have to prove to be the chat's end before
-	// one is believed, and lookEvery how often one is looked behind after that.
+	// one is believed, and how many of the longest before one of these is; and lookEvery how
+	// often one is looked behind after that.
 	enoughEnds = 32
 	lookEvery  = 64
 	// enoughFew is how many of the longest pages with few entries have to.
@@ -71,15 +73,16 @@ func (e *Server) Ordered(ups []string, down int) (oldestComesFirst bool) {
 	return len(ups) > 0 && len(e.ups) >= oldestFirst && len(e.ups) >= oldestFirst*e.down
 }
 
-// Believed reports whether a page that is shorter than asked may be taken for the
-// chat's end without a look at what follows.
-func (e *Server) Believed() bool { return e.believed(enoughEnds) }
+// Believed reports whether a page of so many entries, which is shorter than asked, may be taken
+// for the chat's end without a look at what follows. Where no page held more, that may be the server's limit:
+// many chats that are shorter prove nothing of it.
+func (e *Server) Believed(entries int) bool { return e.believed(enoughEnds, entries) }
 
 // BelievedFew is Believed of a chat's page with so few entries that hardly a limit is as low.
 // It needs no proof beforehand, but where two chats show as many, and none more, that may
 // be such a limit.
 func (e *Server) BelievedFew(chat string, entries int) bool {
-	return !e.mayLimitFew(maphash.String(seed, chat), entries) && e.believed(0)
+	return !e.mayLimitFew(maphash.String(seed, chat), entries) && e.believed(0, 0)
 }
 
 func (e *Server) mayLimitFew(chat uint64, entries int) bool {
@@ -91,14 +94,13 @@ func (e *Server) mayLimitFew(chat uint64, entries int) bool {
 	return entries == e.few && chat != e.fewOf && e.fewProved < enoughFew
 }
 
-func (e *Server) believed(enough int) bool {
+func (e *Server) believed(enough, entries int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.refuted || e.ends < enough {
 		return false
 	}
-	e.skipped++
-	if e.skipped < lookEvery {
+	if e.skipped++; e.skipped < lookEvery && (entries < e.longest || e.longEnds >= enough) {
 		return true
 	}
 	e.skipped = 0
@@ -109,7 +111,9 @@ func (e *Server) believed(enough int) bool {
 func (e *Server) Held(entries int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.longest = max(e.longest, entries)
+	if entries > e.longest {
+		e.longest, e.longEnds = entries, 0
+	}
 }
 
 // Limits reports whether so many entries may be the most that the server gives at a time:
@@ -132,6 +136,9 @@ func (e *Server) Ended(entries int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ends++
+	if entries == e.longest {
+		e.longEnds++
+	}
 	if entries == e.few {
 		e.fewProved++
 	}

@@ -16,16 +16,35 @@ import (
 // behind all the same.
 func TestServer_BelievesAfterManyEnds(t *testing.T) {
 	var e evidence.Server
+	e.Held(4)
 	for range 32 {
-		require.False(t, e.Believed())
-		e.Ended(0)
+		require.False(t, e.Believed(3))
+		e.Ended(3)
 	}
 	for range 3 {
 		for range 63 {
-			require.True(t, e.Believed())
+			require.True(t, e.Believed(3))
 		}
-		require.False(t, e.Believed(), "one in 64 is looked behind")
+		require.False(t, e.Believed(3), "one in 64 is looked behind")
 	}
+}
+
+// As many as any page held may be the server's limit.
+func TestServer_BelievesTheLongestLast(t *testing.T) {
+	var e evidence.Server
+	e.Held(3)
+	for range 32 {
+		e.Ended(2)
+	}
+	for range 32 {
+		require.True(t, e.Believed(2))
+		require.False(t, e.Believed(3))
+		e.Ended(3)
+	}
+	require.True(t, e.Believed(3))
+	e.Held(4)
+	require.True(t, e.Believed(3), "it is not the limit")
+	require.False(t, e.Believed(4))
 }
 
 // A single entry may have been imported there between two requests.
@@ -39,7 +58,7 @@ func TestServer_TwoEntriesRefute(t *testing.T) {
 	require.True(t, e.Continued(1))
 	assert.True(t, e.Misleads())
 	assert.False(t, e.Continued(50), "that was said")
-	assert.False(t, e.Believed())
+	assert.False(t, e.Believed(0))
 }
 
 func TestServer_OldestFirst(t *testing.T) {

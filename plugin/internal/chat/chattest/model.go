@@ -176,6 +176,7 @@ func IDsOf(items []chat.Item) []string {
 // that a look behind a short page is rare.
 func Trusting() *evidence.Server {
 	e := &evidence.Server{}
+	e.Held(1000)
 	for range 32 {
 		e.Ended(0)
 	}
