@@ -303,7 +303,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		switch {
 		case p.Latest && !p.Known, len(page) == 0:
 			return talkEnd{is: true}, nil
-		case little && p.server.BelievedFew(p.Chat, len(page)), p.server.Believed(len(page)):
+		case little && p.server.BelievedFew(p.Chat, len(page)), p.server.Believed(p.Chat, len(page), at.limit):
 			p.found.Believed = true
 			return talkEnd{is: true}, nil
 		}
@@ -383,7 +383,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		l.blind = l.blind || !joins
 		return talkEnd{next: below, at: look, more: more}, nil
 	}
-	if p.server.Ended(len(page)); more {
+	if p.server.Ended(p.Chat, len(page), at.limit); more {
 		p.server.EndedLinked()
 	}
 	return talkEnd{is: true}, nil

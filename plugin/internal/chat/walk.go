@@ -410,10 +410,10 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		return end{is: true}, nil
 	case gone:
 	case behind && fresh == 0:
-		p.server.Ended(len(last))
+		p.server.Ended(p.chat, len(last), p.pageSize)
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
-	case p.server.Believed(len(page)):
+	case p.server.Believed(p.chat, len(page), p.pageSize):
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
 	}
@@ -467,7 +467,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		}
 		return end{next: below, step: step}, nil
 	}
-	p.server.Ended(len(page))
+	p.server.Ended(p.chat, len(page), p.pageSize)
 	p.believed = p.believed || !p.known && !misleads
 	return end{is: true}, nil
 }

@@ -20,13 +20,14 @@ type Server struct {
 	ups  map[uint64]struct{} // by the hash of the two entries
 
 	// Of short pages.
-	ends     int  // short pages behind which nothing followed
-	skipped  int  // short pages that were believed since one was last looked behind
-	followed int  // entries that did follow one
-	refuted  bool // so that short pages are no sign of the end
-	longest  int  // entries of the longest page,
-	longEnds int  // and short pages as long behind which nothing followed
-	linked   int  // short pages behind which nothing followed, though they linked a next page
+	ends     int                 // short pages behind which nothing followed
+	skipped  int                 // short pages that were believed since one was last looked behind
+	followed int                 // entries that did follow one
+	refuted  bool                // so that short pages are no sign of the end
+	longest  int                 // entries of the longest page,
+	longEnds map[uint64]struct{} // and chats by hash, that ended with one as long
+	nearEnds int                 // short pages behind which nothing followed that lacked hardly anything
+	linked   int                 // short pages behind which nothing followed, though they linked a next page
 
 	few       int    // entries of the longest page that had few
 	fewOf     uint64 // the first chat that showed it, as a hash
@@ -42,10 +43,13 @@ const (
 	maxCounted = 4096
 
 	// enoughEnds is how many short pages have to prove to be the chat's end before
-	// one is believed, and how many of the longest before one of these is; and lookEvery how
+	// one is believed, and of how many chats the longest before one of these is; and lookEvery how
 	// often one is looked behind after that.
 	enoughEnds = 32
 	lookEvery  = 64
+	// enoughNear is how many have to that lack no more than nearly of what was asked for.
+	enoughNear = 8
+	nearly     = 2
 	// enoughFew is how many of the longest pages with few entries have to.
 	enoughFew = 2
 )
@@ -73,16 +77,32 @@ func (e *Server) Ordered(ups []string, down int) (oldestComesFirst bool) {
 	return len(ups) > 0 && len(e.ups) >= oldestFirst && len(e.ups) >= oldestFirst*e.down
 }
 
-// Believed reports whether a page of so many entries, which is shorter than asked, may be taken
-// for the chat's end without a look at what follows. Where no page held more, that may be the server's limit:
-// many chats that are shorter prove nothing of it.
-func (e *Server) Believed(entries int) bool { return e.believed(enoughEnds, entries) }
+// Believed reports whether a chat's page of so many entries, which is shorter than asked, may be
+// taken for its end without a look at what follows. Where no page held more, that may be the server's limit:
+// many chats that are shorter prove nothing of it. And one that lacks hardly anything may hide that.
+func (e *Server) Believed(chat string, entries, asked int) bool {
+	id := maphash.String(seed, chat)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.refuted || e.ends < enoughEnds {
+		return false
+	}
+	_, proved := e.longEnds[id]
+	limit := entries >= e.longest && !proved && len(e.longEnds) < enoughEnds
+	hides := entries >= asked-nearly && e.nearEnds < enoughNear
+	return e.skip(!limit && !hides)
+}
 
 // BelievedFew is Believed of a chat's page with so few entries that hardly a limit is as low.
 // It needs no proof beforehand, but where two chats show as many, and none more, that may
 // be such a limit.
 func (e *Server) BelievedFew(chat string, entries int) bool {
-	return !e.mayLimitFew(maphash.String(seed, chat), entries) && e.believed(0, 0)
+	if e.mayLimitFew(maphash.String(seed, chat), entries) {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.refuted && e.skip(true)
 }
 
 func (e *Server) mayLimitFew(chat uint64, entries int) bool {
@@ -94,13 +114,9 @@ func (e *Server) mayLimitFew(chat uint64, entries int) bool {
 	return entries == e.few && chat != e.fewOf && e.fewProved < enoughFew
 }
 
-func (e *Server) believed(enough, entries int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.refuted || e.ends < enough {
-		return false
-	}
-	if e.skipped++; e.skipped < lookEvery && (entries < e.longest || e.longEnds >= enough) {
+// skip says that no look is needed, if there may be none and one was not long ago. Caller holds mu.
+func (e *Server) skip(may bool) bool {
+	if e.skipped++; may && e.skipped < lookEvery {
 		return true
 	}
 	e.skipped = 0
@@ -112,7 +128,7 @@ func (e *Server) Held(entries int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if entries > e.longest {
-		e.longest, e.longEnds = entries, 0
+		e.longest, e.longEnds = entries, nil
 	}
 }
 
@@ -131,13 +147,19 @@ func (e *Server) Misleads() bool {
 	return e.refuted
 }
 
-// Ended notes that nothing followed a short page of so many entries.
-func (e *Server) Ended(entries int) {
+// Ended notes that nothing followed a chat's page of so many entries, which is shorter than asked.
+func (e *Server) Ended(chat string, entries, asked int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ends++
-	if entries == e.longest {
-		e.longEnds++
+	if entries == e.longest && len(e.longEnds) < enoughEnds {
+		if e.longEnds == nil {
+			e.longEnds = map[uint64]struct{}{}
+		}
+		e.longEnds[maphash.String(seed, chat)] = struct{}{}
+	}
+	if entries >= asked-nearly {
+		e.nearEnds++
 	}
 	if entries == e.few {
 		e.fewProved++

@@ -18,14 +18,14 @@ func TestServer_BelievesAfterManyEnds(t *testing.T) {
 	var e evidence.Server
 	e.Held(4)
 	for range 32 {
-		require.False(t, e.Believed(3))
-		e.Ended(3)
+		require.False(t, e.Believed("a", 3, 50))
+		e.Ended("a", 3, 50)
 	}
 	for range 3 {
 		for range 63 {
-			require.True(t, e.Believed(3))
+			require.True(t, e.Believed("a", 3, 50))
 		}
-		require.False(t, e.Believed(3), "one in 64 is looked behind")
+		require.False(t, e.Believed("a", 3, 50), "one in 64 is looked behind")
 	}
 }
 
@@ -34,31 +34,47 @@ func TestServer_BelievesTheLongestLast(t *testing.T) {
 	var e evidence.Server
 	e.Held(3)
 	for range 32 {
-		e.Ended(2)
+		e.Ended("a", 2, 50)
 	}
-	for range 32 {
-		require.True(t, e.Believed(2))
-		require.False(t, e.Believed(3))
-		e.Ended(3)
+	for i := range 32 {
+		other := fmt.Sprint(i)
+		require.True(t, e.Believed("a", 2, 50))
+		require.False(t, e.Believed(other, 3, 50))
+		e.Ended(other, 3, 50)
+		require.True(t, e.Believed(other, 3, 50), "it has proved it")
 	}
-	require.True(t, e.Believed(3))
+	require.True(t, e.Believed("a", 3, 50))
 	e.Held(4)
-	require.True(t, e.Believed(3), "it is not the limit")
-	require.False(t, e.Believed(4))
+	require.True(t, e.Believed("a", 3, 50), "it is not the limit")
+	require.False(t, e.Believed("a", 4, 50))
+}
+
+// One that lacks hardly anything may hide it.
+func TestServer_BelievesTheNearlyFullLate(t *testing.T) {
+	var e evidence.Server
+	e.Held(50)
+	for range 32 {
+		e.Ended("a", 2, 50)
+	}
+	for range 8 {
+		require.False(t, e.Believed("a", 48, 50))
+		e.Ended("a", 48, 50)
+	}
+	require.True(t, e.Believed("a", 48, 50))
 }
 
 // A single entry may have been imported there between two requests.
 func TestServer_TwoEntriesRefute(t *testing.T) {
 	var e evidence.Server
 	for range 32 {
-		e.Ended(0)
+		e.Ended("a", 0, 50)
 	}
 	require.False(t, e.Continued(1))
 	require.False(t, e.Misleads())
 	require.True(t, e.Continued(1))
 	assert.True(t, e.Misleads())
 	assert.False(t, e.Continued(50), "that was said")
-	assert.False(t, e.Believed(0))
+	assert.False(t, e.Believed("a", 0, 50))
 }
 
 func TestServer_OldestFirst(t *testing.T) {
@@ -86,7 +102,7 @@ func TestServer_LimitOfFew(t *testing.T) {
 		require.True(t, e.BelievedFew("b", length-1))
 		for range 2 {
 			require.False(t, e.BelievedFew("b", length))
-			e.Ended(length)
+			e.Ended("a", length, 50)
 		}
 		require.True(t, e.BelievedFew("b", length))
 	}

@@ -178,7 +178,7 @@ func Trusting() *evidence.Server {
 	e := &evidence.Server{}
 	e.Held(1000)
 	for range 32 {
-		e.Ended(0)
+		e.Ended("", 2, 2)
 	}
 	return e
 }
