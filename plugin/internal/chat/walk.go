@@ -235,9 +235,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		return nil, false, errLost // there was something when this place was found
 	}
 	fresh := page
-	behind := false // this page was asked for to see if anything follows a short one,
-	var last []Item // which was this,
-	var lastAt int  // at this position
+	var last []Item // if not nil: this page was asked for to see if anything follows that short one,
+	var lastAt int  // which was at this position
 	begun := at
 	var before []Item
 	same := 0      // how often in a row a page was the one before it
@@ -245,7 +244,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 	known := 0     // where that is in the page
 	for idle := 0; ; {
 		k.add(p, fresh)
-		if behind && len(fresh) > 0 && !p.server.Misleads() {
+		if last != nil && len(fresh) > 0 && !p.server.Misleads() {
 			still, err := p.stillThere(ctx, last, lastAt)
 			if err != nil {
 				return nil, false, err
@@ -269,11 +268,11 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			}
 		}
 		before = page
-		if behind && len(page) < p.fullest && known <= p.pageSize/4 && k.ends(page) && !p.server.Misleads() {
+		if last != nil && len(page) < p.fullest && known <= p.pageSize/4 && k.ends(page) && !p.server.Misleads() {
 			short = false // it reaches most of a page behind that, and shows less than it could: there is no more
 		}
-		if (len(page) < p.pageSize || behind && len(fresh) == 0 && k.ends(page)) && !short {
-			e, err := p.end(ctx, k, page, at, len(fresh), behind, last)
+		if (len(page) < p.pageSize || last != nil && len(fresh) == 0 && k.ends(page)) && !short {
+			e, err := p.end(ctx, k, page, at, len(fresh), last)
 			if err != nil {
 				return nil, false, err
 			}
@@ -281,7 +280,10 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				k.ended = true
 				return k, true, nil
 			}
-			behind, last, lastAt = e.near, page, at
+			last = nil
+			if e.near {
+				last, lastAt = page, at
+			}
 			if len(e.next) > 0 {
 				fresh, page, at = e.next, e.next, at+e.step
 				k.base = at - len(k.items)
@@ -291,7 +293,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 				return nil, false, errLost // something has come meanwhile
 			}
 		} else if !short {
-			behind = false
+			last = nil
 		}
 		// Not yet when it is just full: that may have been all.
 		if len(k.items) > p.maxKept {
@@ -391,15 +393,15 @@ type end struct {
 }
 
 // end decides whether a page at a position, which is shorter than asked and had so
-// many entries that are fresh, ends the chat. behind says that it was asked for to
-// see that of the last.
+// many entries that are fresh, ends the chat. It was asked for to see that of the last, if that is
+// not nil.
 //
 // Nothing documented says that a short page is the last one: a server may hide
 // entries after it has applied the limit, or have a limit of its own. So it is
 // looked behind, until this server has shown often enough that nothing follows: behind
 // all that was asked for, or while no page was full yet, right behind what was shown. Where nothing
 // is left of what was delivered it looks at both.
-func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, behind bool, last []Item) (end, error) {
+func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, last []Item) (end, error) {
 	misleads := p.server.Misleads()
 	gone := len(p.seen) > 0 && !k.met // or it is not this chat's end
 	switch {
@@ -409,7 +411,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 		// for.
 		return end{is: true}, nil
 	case gone:
-	case behind && fresh == 0:
+	case last != nil && fresh == 0:
 		p.server.Ended(p.chat, len(last), p.pageSize)
 		p.believed = p.believed || !p.known
 		return end{is: true}, nil
@@ -424,7 +426,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, beh
 	if misleads && len(page) == 1 {
 		steps = []int{1, p.pageSize} // it may never show more than one
 	}
-	if gone && behind && len(page) > 1 {
+	if gone && last != nil && len(page) > 1 {
 		steps = []int{len(page), p.pageSize}
 	}
 	for _, step := range steps {

@@ -81,37 +81,41 @@ func (e *Server) Ordered(ups []string, down int) (oldestComesFirst bool) {
 // taken for its end without a look at what follows. Where no page held more, that may be the server's limit:
 // many chats that are shorter prove nothing of it. And one that lacks hardly anything may hide that.
 func (e *Server) Believed(chat string, entries, asked int) bool {
-	id := maphash.String(seed, chat)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.refuted || e.ends < enoughEnds {
 		return false
 	}
-	_, proved := e.longEnds[id]
-	limit := entries >= e.longest && !proved && len(e.longEnds) < enoughEnds
 	hides := entries >= asked-nearly && e.nearEnds < enoughNear
-	return e.skip(!limit && !hides)
+	return e.skip(!hides && !e.mayLimit(chat, entries))
+}
+
+// mayLimit says that so many may be the server's limit, for all that is known, at which the chat
+// has not ended. Caller holds mu.
+func (e *Server) mayLimit(chat string, entries int) bool {
+	if entries < e.longest || len(e.longEnds) >= enoughEnds {
+		return false
+	}
+	_, proved := e.longEnds[maphash.String(seed, chat)]
+	return !proved
 }
 
 // BelievedFew is Believed of a chat's page with so few entries that hardly a limit is as low.
 // It needs no proof beforehand, but where two chats show as many, and none more, that may
 // be such a limit.
 func (e *Server) BelievedFew(chat string, entries int) bool {
-	if e.mayLimitFew(maphash.String(seed, chat), entries) {
-		return false
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return !e.refuted && e.skip(true)
+	return !e.mayLimitFew(chat, entries) && !e.refuted && e.skip(true)
 }
 
-func (e *Server) mayLimitFew(chat uint64, entries int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// mayLimitFew is mayLimit for those, and notes who showed the most. Caller holds mu.
+func (e *Server) mayLimitFew(chat string, entries int) bool {
+	id := maphash.String(seed, chat)
 	if entries > e.few {
-		e.few, e.fewOf, e.fewProved = entries, chat, 0
+		e.few, e.fewOf, e.fewProved = entries, id, 0
 	}
-	return entries == e.few && chat != e.fewOf && e.fewProved < enoughFew
+	return entries == e.few && id != e.fewOf && e.fewProved < enoughFew
 }
 
 // skip says that no look is needed, if there may be none and one was not long ago. Caller holds mu.
