@@ -447,6 +447,20 @@ func TestPass_TheEdgeIsLateAndVanishes(t *testing.T) {
 	}
 }
 
+// requireAll reads a chat in pages of 5, to which something happens before the second request, and
+// requires all of it.
+func requireAll(t *testing.T, m *chattest.Model, second func()) {
+	t.Helper()
+	m.Before = func(string) {
+		if m.Requests == 2 {
+			second()
+		}
+	}
+	got, _, err := run(m, 5, 10, nil)
+	require.NoError(t, err)
+	require.Equal(t, m.IDs("a"), got)
+}
+
 // An API that sorts by time lists a message that is late between those that were read,
 // and the next page is recognised by one above it: what follows there is not the next
 // older one.
@@ -455,39 +469,59 @@ func TestPass_ArrivesBetweenWhatWasRead(t *testing.T) {
 	for i := range int64(5) {
 		m.Put("a", 0, m.Now+10_000*i)
 	}
-	m.Before = func(string) {
-		if m.Requests == 2 {
-			m.Put("a", 1, m.Now+35_000)
-			for i := range int64(7) {
-				m.Put("a", 0, m.Now+50_000+i)
-			}
+	requireAll(t, m, func() {
+		m.Put("a", 1, m.Now+35_000)
+		for i := range int64(7) {
+			m.Put("a", 0, m.Now+50_000+i)
 		}
-	}
-	got, _, err := run(m, 5, 10, nil)
-	require.NoError(t, err)
-	require.Equal(t, m.IDs("a"), got)
+	})
 }
 
-// So it is where what was kept shows no time, and what stands above that claims to be of the future.
-func TestPass_ArrivesAboveWhatShowsNoTime(t *testing.T) {
-	m := chattest.NewModel()
-	for i := range int64(3) {
-		m.Put("a", 0, m.Now+10_000*i)
-		m.Chats["a"][0].Time = 0
-	}
-	for range 2 {
-		m.Put("a", 0, m.Now+time.Hour.Milliseconds())
-	}
-	m.Before = func(string) {
-		if m.Requests == 2 {
-			for i := range int64(7) {
-				m.Put("a", 2, m.Now+50_000+i)
+// So it is where what was kept shows no time, or claims to be of the future: its time does not say that what
+// stands there now is older.
+func TestPass_ArrivesAboveWhatTellsNoTime(t *testing.T) {
+	hour := time.Hour.Milliseconds()
+	for name, c := range map[string]struct{ kept, above int64 }{
+		"no time, below what claims to be of the future": {0, hour},
+		"no time":       {0, -1000},
+		"of the future": {hour, 2 * hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := chattest.NewModel()
+			for range 3 {
+				m.Put("a", 0, m.Now+c.kept)
+				if c.kept == 0 {
+					m.Chats["a"][0].Time = 0
+				}
 			}
+			for range 2 {
+				m.Put("a", 0, m.Now+c.above)
+			}
+			requireAll(t, m, func() {
+				for i := range int64(7) {
+					m.Put("a", 2, m.Now-hour+i)
+				}
+			})
+		})
+	}
+}
+
+// Where all chats are as long, that is believed to be no limit after 32 of them: from then on each takes
+// one request.
+func TestPass_RequestsOfChatsOfOneLength(t *testing.T) {
+	m, server := chattest.NewModel(), &evidence.Server{}
+	for i := range 40 {
+		name := fmt.Sprint(i)
+		m.Fill(name, 5, 700)
+		got, _, err := runAt(server, m, 10, 10, func(s *chat.Start) { s.Chat = name })
+		require.NoError(t, err)
+		require.Equal(t, m.IDs(name), got)
+		if i < 32 {
+			require.Equal(t, 2, m.Asked[name])
+		} else {
+			require.Equal(t, 1, m.Asked[name])
 		}
 	}
-	got, _, err := run(m, 5, 10, nil)
-	require.NoError(t, err)
-	require.Equal(t, m.IDs("a"), got)
 }
 
 // A chat that grows by as much as it shrinks between two requests shows something behind a short
