@@ -196,7 +196,9 @@ func (a *simAPI) answer(p *simProcess, req *http.Request) (*http.Response, error
 	n, number := len(a.ledger), 0
 	if c != nil {
 		c.requests++
-		c.askedBy[p]++
+		if !c.askedBy(p) {
+			c.askedAt[p] = sent
+		}
 		n, number = c.requests, c.n
 		if c.asking[p]++; c.asking[p] > w.cfg.readAhead {
 			w.violated(4, "chat %d is asked for %d times at once", c.n, c.asking[p])

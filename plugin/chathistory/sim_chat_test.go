@@ -45,10 +45,10 @@ type simChat struct {
 	skews  []int64
 	gap    int
 
-	requests  int                 // so far, by all processes
-	asking    map[*simProcess]int // requests under way
-	stored    int                 // accesses to the store
-	askedBy   map[*simProcess]int
+	requests  int                           // so far, by all processes
+	asking    map[*simProcess]int           // requests under way
+	stored    int                           // accesses to the store
+	askedAt   map[*simProcess]time.Duration // first
 	servedTo  map[*simProcess]bool
 	answered  int           // with a page
 	firstRead time.Duration // when it was first
@@ -169,7 +169,7 @@ func (w *simWorld) setupChats() {
 		}
 	}
 	for i := range n + len(kinds) {
-		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedBy: map[*simProcess]int{}, asking: map[*simProcess]int{}, servedTo: map[*simProcess]bool{}}
+		c := &simChat{w: w, n: i + 1, till: forever, freshSaved: noTime, firstRead: noTime, askedAt: map[*simProcess]time.Duration{}, asking: map[*simProcess]int{}, servedTo: map[*simProcess]bool{}}
 		c.id = fmt.Sprintf("c4a7%04d-%04x-4000-8000-%012d", c.n, hashOf(strconv.Itoa(i))&0xffff, c.n)
 		cr := w.rnd("chat", c.n)
 		switch {
@@ -450,4 +450,7 @@ func (c *simChat) failing(now time.Duration) simKind {
 // lasting says that the chat never comes right.
 func (c *simChat) lasting() bool { return c.kind != simHealthy && c.till == noTime }
 
-func (c *simChat) requestsOf(p *simProcess) int { return c.askedBy[p] }
+func (c *simChat) askedBy(p *simProcess) bool {
+	_, asked := c.askedAt[p]
+	return asked
+}

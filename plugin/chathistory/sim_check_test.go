@@ -412,7 +412,7 @@ func (w *simWorld) checkLogs(p *simProcess) {
 	}
 	lasting, foreign := 0, 0
 	for _, c := range w.chats {
-		if !c.lasting() || c.requestsOf(p) == 0 {
+		if !c.lasting() || !c.askedBy(p) {
 			continue
 		}
 		if c.kind == simOthers {
@@ -423,10 +423,9 @@ func (w *simWorld) checkLogs(p *simProcess) {
 	}
 	// Where no chat is read, the API is what is told of.
 	api := strings.Contains(told.String(), "The API answers no request")
-	if lasting > 0 && lasting <= 4 && !api && w.now()-max(w.calmAt, p.began) > w.settling() {
+	if lasting > 0 && lasting <= 4 && !api {
 		for _, c := range w.chats {
-			// It is named when the first few attempts have failed.
-			if c.lasting() && c.kind != simOthers && c.requestsOf(p) > 4 && !strings.Contains(told.String(), c.id) {
+			if c.lasting() && c.kind != simOthers && c.askedBy(p) && w.now()-max(w.calmAt, c.askedAt[p]) > w.settling() && !strings.Contains(told.String(), c.id) {
 				w.violated(8, "chat %d fails for good (%s) and the log does not name it", c.n, c.kind)
 				break
 			}
@@ -449,7 +448,7 @@ func (w *simWorld) checkLogs(p *simProcess) {
 			lines, (w.now() - since).Round(time.Second), lasting, foreign)
 	}
 	for c, rotten := range w.store.rotten {
-		if rotten && told.Len() == 0 && c.requestsOf(p) > 0 && c.kind == simHealthy {
+		if rotten && told.Len() == 0 && c.askedBy(p) && c.kind == simHealthy {
 			w.violated(8, "the checkpoint of chat %d was torn and the log does not say so", c.n)
 		}
 	}
