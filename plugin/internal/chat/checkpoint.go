@@ -32,6 +32,12 @@ type Checkpoint struct {
 	// however old: where late messages are listed as they arrive, what stands above
 	// these is new whatever its time, and several of them outlast the deletion of one.
 	Seen []Seen `json:"seen"`
+
+	// Believed says that a short page was taken for the chat's end and nobody has read it anew
+	// since. ShortPages says that such pages were known then to be no sign of it at this server. Neither
+	// is for a pass: whoever keeps checkpoints sets them, and has a chat read anew of which both hold.
+	Believed   bool `json:"believed,omitempty"`
+	ShortPages bool `json:"short_pages,omitempty"`
 }
 
 // Seen is a delivered item: its id, and its time in Unix milliseconds.
@@ -205,6 +211,9 @@ func (c *Checkpoint) bound(kept []Seen, now int64) []Seen {
 	}
 	return rest
 }
+
+// Begun says that something is known of the chat.
+func (c *Checkpoint) Begun() bool { return c.Time != 0 || c.From != 0 || len(c.Seen) > 0 }
 
 // OlderThan says that c is from before o was reached. Where all that was delivered claims to
 // be of the future, their times do not tell.

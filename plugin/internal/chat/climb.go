@@ -36,6 +36,7 @@ func (p *pass) start(ctx context.Context, k *kept) (*kept, error) {
 		if !errors.Is(err, errLost) {
 			return nil, err
 		}
+		p.anew++
 	}
 	return nil, fmt.Errorf("beginning %d times: %w", mostLost, ErrNoProgress)
 }
@@ -226,7 +227,7 @@ func (p *pass) climb(ctx context.Context, k *kept) error {
 		if edge < len(page) && page[edge].ID != "" {
 			mark, markAt = page[edge].ID, at+edge
 		}
-		f := &frontier{cut: t.cut, last: t.last, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack), ahead: ahead}
+		f := &frontier{cut: t.cut, last: t.last, time: min(median(t.edge), p.now), tiesAreNewer: true, step: max(4, 2*slack), hidden: max(0, p.pageSize-len(page)), ahead: ahead}
 		want := at + edge
 		offset := max(0, want-(p.span-1)+slack)
 		if offset >= at {

@@ -17,11 +17,14 @@ import (
 // by all of them.
 func FromNewest(source Source, server *evidence.Server) NewPass {
 	return func(s Start) Pass {
+		if s.ShortPages {
+			server.Refute()
+		}
 		p := &pass{
 			src: source, server: server, chat: s.Chat,
 			pageSize: s.PageSize, maxKept: s.MaxKept, lookback: s.Lookback,
 			from: s.From, known: s.Known, backFrom: s.Reached, latest: s.Latest, clock: s.Now.UnixMilli(),
-			emit: s.Emit, call: s.Call, readAhead: s.ReadAhead, begin: s.Begin, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages,
+			emit: s.Emit, call: s.Call, readAhead: s.ReadAhead, begin: s.Begin, onRealigned: s.OnRealigned, onShortPages: s.OnShortPages, onBelieved: s.OnBelieved,
 			changes: s.Changes,
 			since:   math.MinInt64, // a wrong time before 1970 is no reason to lose a message
 		}
@@ -60,6 +63,7 @@ type pass struct {
 	begin        func(request func()) (wait func())
 	onRealigned  func()
 	onShortPages func()
+	onBelieved   func()
 	changes      bool
 
 	watch *watch // nil: what was delivered is not looked at again
@@ -74,6 +78,7 @@ type pass struct {
 	met     bool   // something that was delivered has been passed
 	above   bool   // something new has been passed
 	now     int64  // the server's clock at the first page
+	anew    int    // how often a walk was begun anew
 	span    int    // how many entries a page really holds, as far as known
 	fullest int    // how many the fullest page held
 	nearby  int64  // the last time of the page before
@@ -81,10 +86,9 @@ type pass struct {
 	emitted int
 
 	// Of Result.
-	odd      int
-	wrong    int
-	entries  int
-	believed bool
+	odd     int
+	wrong   int
+	entries int
 }
 
 // ahead is how much later than the server's clock a message may claim to be
@@ -94,7 +98,7 @@ const ahead = 10 * 60 * tick
 // Run implements Pass.
 func (p *pass) Run(ctx context.Context) (Result, error) {
 	found, err := p.run(ctx)
-	found.Entries, found.Odd, found.WrongTimes, found.Believed = p.entries, p.odd, p.wrong, p.believed
+	found.Entries, found.Odd, found.WrongTimes = p.entries, p.odd, p.wrong
 	return found, err
 }
 

@@ -570,3 +570,81 @@ func TestPass_WithoutTimesAcrossPages(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, m.IDs("a")[3:], got)
 }
+
+// Of a chat that hardly shows a time, at a server that hides now this and now that, most comes.
+func TestPass_HidesAtRandomWhatTellsNoTime(t *testing.T) {
+	for seed := range uint64(10) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		m := chattest.NewModel()
+		m.Fill("a", 3000, 700)
+		for i := range m.Chats["a"] {
+			if rnd.IntN(20) > 0 {
+				m.Chats["a"][i].Time = 0
+			}
+		}
+		m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
+			return slices.DeleteFunc(page, func(chat.Item) bool { return rnd.IntN(10) == 0 })
+		}
+		server := &evidence.Server{}
+		server.Refute()
+		got, _, err := runAt(server, m, 50, 100, nil)
+		require.NoError(t, err)
+		chattest.RequireOnce(t, got)
+		require.Greater(t, len(got), 2500)
+	}
+}
+
+// What was there when a chat was first looked at does not come with start_from: latest, however little a
+// page shows.
+func TestPass_LatestBehindAShortPage(t *testing.T) {
+	for name, bend := range map[string]func(page []chat.Item) []chat.Item{
+		"capped": func(page []chat.Item) []chat.Item { return page[:min(len(page), 25)] },
+		"hidden": func(page []chat.Item) []chat.Item {
+			return slices.DeleteFunc(page, func(it chat.Item) bool { return it.ID == "a10" })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := chattest.NewModel()
+			m.Fill("a", 120, 1000)
+			m.Chats["a"][10].ID = "a10"
+			m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item { return bend(slices.Clone(page)) }
+			server := &evidence.Server{}
+			latest := func(s *chat.Start) { s.Latest, s.Lookback = true, 100*time.Second }
+			_, found, err := runAt(server, m, 50, 4, latest)
+			require.NoError(t, err)
+			require.True(t, found.Set)
+			m.Put("a", 0, m.Now)
+			got, _, err := runAt(server, m, 50, 4, func(s *chat.Start) {
+				latest(s)
+				s.From, s.Known = found.Checkpoint, true
+			})
+			require.NoError(t, err)
+			require.Equal(t, m.IDs("a")[120:], got)
+		})
+	}
+}
+
+// Behind what a server hides stands an entry that is no message, and nothing that was delivered is left.
+func TestPass_EndsAtWhatIsNoMessage(t *testing.T) {
+	for nulls := 1; nulls < 12; nulls++ {
+		m := chattest.NewModel()
+		m.Fill("a", nulls+2, 1000)
+		hidden := m.IDs("a")[nulls]
+		items := m.Chats["a"]
+		for i := range nulls {
+			items[len(items)-1-i].ID = ""
+		}
+		m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
+			return slices.DeleteFunc(slices.Clone(page), func(it chat.Item) bool { return it.ID == hidden })
+		}
+		server := &evidence.Server{}
+		server.Refute()
+		got, _, err := runAt(server, m, 17, 3, func(s *chat.Start) {
+			s.Known = true
+			s.From.Seen = []chat.Seen{{ID: "deleted since", Time: m.Now - 10_000}}
+		})
+		require.NoError(t, err)
+		require.Equal(t, []string{items[0].ID}, got)
+		require.Less(t, m.Requests, 20)
+	}
+}

@@ -67,10 +67,14 @@ type Start struct {
 	// OnRealigned is called for each page that had shifted so far that it had to be
 	// asked for again.
 	OnRealigned func()
-	// OnShortPages is called when it turns out that a page which is shorter than asked is
-	// no sign of a chat's end at this server: those that were Believed may be none. Of
-	// the passes over one server's chats only one calls it, and once.
+	// ShortPages: a page that is shorter than asked is known to be no sign of a chat's end
+	// at this server. OnShortPages is called when that turns out. Of the passes over one
+	// server's chats only one calls it, and once, and none if it was known before.
+	ShortPages   bool
 	OnShortPages func()
+	// OnBelieved is called, before anything is emitted, when such a page is taken for the
+	// chat's end for all that. It may be called more than once.
+	OnBelieved func()
 }
 
 // Result is what a pass found beside what it emitted.
@@ -84,8 +88,7 @@ type Result struct {
 	// emitted is in it, or before. There are none without Start.Changes.
 	Notes []Seen
 
-	Entries    int  // of all pages
-	Odd        int  // those of them that can't be messages
-	WrongTimes int  // messages of the future, or whose times can't have been meant as they stand
-	Believed   bool // a short page was taken for the chat's end without a look behind it
+	Entries    int // of all pages
+	Odd        int // those of them that can't be messages
+	WrongTimes int // messages of the future, or whose times can't have been meant as they stand
 }

@@ -36,6 +36,7 @@ func runAt(server *evidence.Server, src chat.Source, size, maxPages int, with fu
 		Begin:        chattest.AtOnce,
 		OnRealigned:  func() {},
 		OnShortPages: func() {},
+		OnBelieved:   func() {},
 	}
 	if with != nil {
 		with(&s)
@@ -185,5 +186,40 @@ func (j *journal) follow(s *chat.Start, lookback time.Duration, left int) {
 			return errors.New("crash")
 		}
 		return nil
+	}
+}
+
+// Who keeps checkpoints is told of each end that was not proved, of a chat that was not read before.
+func TestPass_TellsWhatItBelieves(t *testing.T) {
+	for name, c := range map[string]struct {
+		messages int
+		with     func(m *chattest.Model, s *chat.Start)
+		believes bool
+	}{
+		"short":  {3, nil, true},
+		"empty":  {0, nil, true},
+		"latest": {3, func(_ *chattest.Model, s *chat.Start) { s.Latest = true }, false},
+		"known": {3, func(m *chattest.Model, s *chat.Start) {
+			s.Known = true
+			s.From.Seen = []chat.Seen{{ID: m.IDs("a")[0]}}
+		}, false},
+		"short pages are known to mislead": {3, func(_ *chattest.Model, s *chat.Start) { s.ShortPages = true }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := chattest.NewModel()
+			m.Fill("a", c.messages, 1000)
+			believed := false
+			server := &evidence.Server{}
+			_, _, err := runAt(server, m, 50, 4, func(s *chat.Start) {
+				s.OnBelieved = func() { believed = true }
+				if c.with != nil {
+					c.with(m, s)
+				}
+				require.False(t, server.Misleads())
+			})
+			require.NoError(t, err)
+			require.Equal(t, c.believes, believed)
+			require.Equal(t, name == "short pages are known to mislead", server.Misleads())
+		})
 	}
 }

@@ -22,6 +22,9 @@ type frontier struct {
 	tiesAreNewer bool
 	// step is how far to look deeper at first.
 	step int
+	// hidden is how many entries of the page before may not have been shown, so that the edge stands
+	// as much deeper.
+	hidden int
 
 	// blind, if set, is where to cut a page whose overlap with what was read has no
 	// identity, so that only its position tells; -1 if that does not look right
@@ -113,14 +116,16 @@ func (p *pass) seek(ctx context.Context, f *frontier, offset int) (page []Item, 
 			return nil, 0, 0, p.stuck(tries)
 		}
 		p.onRealigned()
-		// A page of a server that gives less than asked may have ended just above it.
-		cutShort := tries == 1 && len(page) > 0 && len(page) < p.span && p.server.Misleads()
+		// A page of a server that gives less than asked may have ended just above it, and so may one whose
+		// place was told by a page with hidden entries.
+		missing := max(p.span-len(page), f.hidden)
+		cutShort := tries == 1 && len(page) > 0 && missing > 0 && p.server.Misleads()
 		if cutShort || f.deeper(page) {
 			if b.fresh() {
 				b.step = f.step
 			}
 			if cutShort {
-				b.step = p.span - len(page)
+				b.step = missing
 			}
 			offset = b.deeper(offset)
 		} else {

@@ -32,6 +32,7 @@ func talk(server *evidence.Server, src chat.TalkSource, size, maxPages int, with
 		Call:         func(ctx context.Context, request func(context.Context) error) error { return request(ctx) },
 		OnRealigned:  func() {},
 		OnShortPages: func() {},
+		OnBelieved:   func() {},
 	}
 	if with != nil {
 		with(&s)
@@ -210,16 +211,32 @@ func TestTalk_RequestsOfAPoll(t *testing.T) {
 func TestTalk_FewMessagesOfAnUnknownServer(t *testing.T) {
 	m := chattest.NewTalk()
 	m.Arrive(20, gap(7000))
-	_, found, err := talk(&evidence.Server{}, m, 250, 100, nil)
+	believed := 0
+	counts := func(s *chat.Start) { s.OnBelieved = func() { believed++ } }
+	_, _, err := talk(&evidence.Server{}, m, 250, 100, counts)
 	require.NoError(t, err)
 	require.Equal(t, 1, m.Requests)
-	require.True(t, found.Believed)
+	require.Equal(t, 1, believed)
 	m.Arrive(100, gap(7000))
 	m.Requests = 0
-	_, found, err = talk(&evidence.Server{}, m, 250, 100, nil)
+	_, _, err = talk(&evidence.Server{}, m, 250, 100, counts)
 	require.NoError(t, err)
 	require.Equal(t, 3, m.Requests, "it is looked behind")
-	require.False(t, found.Believed)
+	require.Equal(t, 1, believed)
+}
+
+// Where short pages are known to mislead, nothing is believed.
+func TestTalk_ShortPagesThatAreKnownToMislead(t *testing.T) {
+	m := chattest.NewTalk()
+	m.Arrive(20, gap(7000))
+	server := &evidence.Server{}
+	_, _, err := talk(server, m, 250, 100, func(s *chat.Start) {
+		s.ShortPages = true
+		s.OnBelieved = func() { require.Fail(t, "believed") }
+	})
+	require.NoError(t, err)
+	require.True(t, server.Misleads())
+	require.Greater(t, m.Requests, 1, "it is looked behind")
 }
 
 // A filter that means another time than the messages show, by hours, would hide what is
@@ -450,14 +467,15 @@ func TestTalk_LimitOfATenth(t *testing.T) {
 		m := chattest.NewTalk()
 		m.Next, m.Cap = "missing", 20
 		m.Arrive(45, gap(60_000))
-		short := 0
-		got, found, err := talk(server, m, 250, 10, func(s *chat.Start) {
+		short, believed := 0, 0
+		got, _, err := talk(server, m, 250, 10, func(s *chat.Start) {
 			s.Chat = strconv.Itoa(i)
 			s.OnShortPages = func() { short++ }
+			s.OnBelieved = func() { believed++ }
 		})
 		require.NoError(t, err)
 		if i == 0 {
-			require.True(t, found.Believed, "it is read again when that turns out to be wrong")
+			require.Equal(t, 1, believed, "it is read again when that turns out to be wrong")
 			continue
 		}
 		require.Equal(t, m.IDs(), got)

@@ -16,6 +16,9 @@ import (
 // an order that is not known. What its pages show of the server is shared by all of them.
 func FromTalks(source TalkSource, server *evidence.Server) NewPass {
 	return func(s Start) Pass {
+		if s.ShortPages {
+			server.Refute()
+		}
 		p := &talkPass{
 			Start: s, src: source, server: server, limit: s.PageSize,
 			since: math.MinInt64, floor: math.MinInt64,

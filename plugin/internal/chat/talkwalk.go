@@ -304,7 +304,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		case p.Latest && !p.Known, len(page) == 0:
 			return talkEnd{is: true}, nil
 		case little && p.server.BelievedFew(p.Chat, len(page)), p.server.Believed(p.Chat, len(page), at.limit):
-			p.found.Believed = true
+			p.OnBelieved()
 			return talkEnd{is: true}, nil
 		}
 	}

@@ -89,29 +89,6 @@ func (k *kept) cut(page []Item) (int, bool) {
 	return cut, true
 }
 
-// misplaced says that what stands behind a page's cut may not belong behind all
-// that was kept: it is as new as something that was kept after the item that the page was
-// recognised by, so that it has arrived there meanwhile, and the rest has not gone. Without
-// a time that was shown, and is not of the future, nothing tells the one from the other.
-func (k *kept) misplaced(page []Item, cut int, now int64) bool {
-	_, at := k.find(page)
-	first := slices.IndexFunc(page[cut:], func(it Item) bool { return it.ID != "" })
-	if at < 0 || first < 0 {
-		return false
-	}
-	named, timed := false, false
-	for _, it := range k.items[at+1:] {
-		if it.ID == "" {
-			continue
-		}
-		if second(page[cut+first].Time) >= second(it.Time) {
-			return true
-		}
-		named, timed = true, timed || !it.untimed && it.Time <= now
-	}
-	return named && !timed
-}
-
 // edge returns how many of the last kept entries the next page should repeat
 // for its place to be recognised, and the time of the oldest items.
 // Entries without an identity can't be recognised; with nothing else in the
@@ -135,7 +112,7 @@ const timesAtEdge = 5
 func (k *kept) mark() (id string, at int) {
 	for i, it := range slices.Backward(k.items) {
 		if it.ID != "" {
-			return it.ID, k.base + i
+			return it.ID, max(0, k.base+i) // some that were kept may have gone
 		}
 	}
 	return "", 0
@@ -182,6 +159,7 @@ func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 		if !errors.Is(err, errLost) {
 			return k, complete, err
 		}
+		p.anew++
 	}
 	return nil, false, p.stuck(stuckAfter)
 }
@@ -329,7 +307,7 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		if err != nil {
 			return nil, false, err
 		}
-		if k.misplaced(page, cut, p.now) {
+		if p.misplaced(k, page, cut) {
 			return nil, false, errLost
 		}
 		k.base = at + cut - len(k.items)
@@ -338,6 +316,30 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 		known, _ = k.find(page)
 		short = known > 0 && cut == len(page) && len(page) < p.pageSize
 	}
+}
+
+// misplaced says that what stands behind a page's cut may not belong behind all
+// that was kept: it is as new as something that was kept after the item that the page was
+// recognised by, so that it has arrived there meanwhile, and the rest has not gone. Without
+// a time that was shown, and is not of the future, nothing tells the one from the other; where that goes on,
+// it is a server that shows now this and now that.
+func (p *pass) misplaced(k *kept, page []Item, cut int) bool {
+	_, at := k.find(page)
+	first := slices.IndexFunc(page[cut:], func(it Item) bool { return it.ID != "" })
+	if at < 0 || first < 0 {
+		return false
+	}
+	named, timed := false, false
+	for _, it := range k.items[at+1:] {
+		if it.ID == "" {
+			continue
+		}
+		if second(page[cut+first].Time) >= second(it.Time) {
+			return true
+		}
+		named, timed = true, timed || !it.untimed && it.Time <= p.now
+	}
+	return named && !timed && p.anew < mostLost/2
 }
 
 // oldRun is how many messages in a row have to be past for what follows to be
@@ -406,17 +408,16 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, las
 	gone := len(p.seen) > 0 && !k.met // or it is not this chat's end
 	switch {
 	case misleads:
-	case len(k.items) == 0 && at == 0, p.latest && !p.known:
-		// There is no such chat (chats-api.md, row "204"), or what it holds is not asked
-		// for.
+	case len(k.items) == 0 && at == 0:
+		p.believes() // there is no such chat (chats-api.md, row "204")
 		return end{is: true}, nil
 	case gone:
 	case last != nil && fresh == 0:
 		p.server.Ended(p.chat, len(last), p.pageSize)
-		p.believed = p.believed || !p.known
+		p.believes()
 		return end{is: true}, nil
 	case p.server.Believed(p.chat, len(page), p.pageSize):
-		p.believed = p.believed || !p.known
+		p.believes()
 		return end{is: true}, nil
 	}
 	if fresh > 0 && (misleads || len(page) > 1 && p.server.Limits(p.pageSize-1)) {
@@ -434,6 +435,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, las
 		if err != nil {
 			return end{}, err
 		}
+		if misleads && len(below) < p.pageSize && !slices.ContainsFunc(below, func(it Item) bool { return it.ID != "" }) {
+			continue // no message, and nothing to go on from
+		}
 		// Something that is known stands there if it has moved down meanwhile, or if this
 		// is past the end and the last page comes again.
 		ended := len(below) == 0 || k.ends(below)
@@ -447,7 +451,7 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, las
 			continue
 		case i >= 0:
 			// The page that overlaps may show no more than this one did.
-			if cut, _ := k.cut(below); (misleads || gone) && cut < len(below) && !k.misplaced(below, cut, p.now) {
+			if cut, _ := k.cut(below); (misleads || gone) && cut < len(below) && !p.misplaced(k, below, cut) {
 				return end{next: below[cut:], step: step + cut}, nil
 			}
 			return end{}, nil
@@ -470,7 +474,9 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, las
 		return end{next: below, step: step}, nil
 	}
 	p.server.Ended(p.chat, len(page), p.pageSize)
-	p.believed = p.believed || !p.known && !misleads
+	if !misleads {
+		p.believes() // what is hidden may be more than was looked behind
+	}
 	return end{is: true}, nil
 }
 
@@ -479,6 +485,13 @@ func (p *pass) end(ctx context.Context, k *kept, page []Item, at, fresh int, las
 func (p *pass) stillThere(ctx context.Context, page []Item, at int) (bool, error) {
 	again, err := p.fetch(ctx, at)
 	return err == nil && sameIDs(again, page), err
+}
+
+// believes takes note that the end of a chat which was never read was not proved.
+func (p *pass) believes() {
+	if !p.known && !p.latest {
+		p.onBelieved()
+	}
 }
 
 // continued takes note that so many entries stand behind a short page.

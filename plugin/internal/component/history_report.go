@@ -169,6 +169,11 @@ func (r *HistoryReport) Hooks() reader.Hooks {
 				w.Chats, w.Chat, id, w.Chats)
 		},
 		ShortPages: func(again int) {
+			if again == 0 {
+				log.Warnf("The API gives pages that are shorter than asked although more follows: each %s's end is looked behind, and one that was read before that was known is read again from the beginning",
+					w.Chat)
+				return
+			}
 			log.Warnf("The API gives pages that are shorter than asked although more follows: from now on each %s's end is looked behind, and %s read again from the beginning",
 				w.Chat, Plural(again, w.Chat+" is", w.Chats+" are"))
 		},

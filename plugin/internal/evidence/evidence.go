@@ -151,6 +151,13 @@ func (e *Server) Misleads() bool {
 	return e.refuted
 }
 
+// Refute notes that short pages are known to be no sign of the end.
+func (e *Server) Refute() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refuted = true
+}
+
 // Ended notes that nothing followed a chat's page of so many entries, which is shorter than asked.
 func (e *Server) Ended(chat string, entries, asked int) {
 	e.mu.Lock()

@@ -56,6 +56,58 @@ func (g *rig) take(c *chattest.Consumer, d time.Duration) {
 	}
 }
 
+// What is found in a chat that is read for its changes alone keeps the input from its end until
+// that is saved.
+func TestReader_WhatIsFoundBesideIsSavedBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, consumer, _ := changing(t, func(c *Config) { c.OncePerAdd = true })
+		g.start("a").take(consumer, 10*time.Minute)
+		last := g.m.Put("a", 0, g.m.Now)
+		b := g.within(10 * time.Minute)
+		require.Equal(t, []string{last}, chattest.IDsOf(b.Items))
+		g.store.mu.Lock()
+		g.store.failSave = func(string) error { return errors.New("down") }
+		g.store.mu.Unlock()
+		g.r.AllAdded()
+		require.Nil(t, g.next(), "it is out")
+		b.Ack()
+		require.Nil(t, g.next(), "it is not saved")
+		time.Sleep(time.Minute)
+		require.Nil(t, g.next(), "nor now")
+		g.store.mu.Lock()
+		g.store.failSave = nil
+		g.store.mu.Unlock()
+		_, ended := g.drain(time.Hour)
+		require.True(t, ended)
+		seen := g.store.checkpoint(t, "a").Seen
+		require.Equal(t, last, seen[len(seen)-1].ID)
+		g.close()
+	})
+}
+
+// So does a checkpoint that the Store has lost meanwhile.
+func TestReader_WhatVanishedBesideIsSavedBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, consumer, _ := changing(t, func(c *Config) { c.OncePerAdd = true })
+		g.start("a").take(consumer, 10*time.Minute)
+		want := g.store.checkpoint(t, "a")
+		g.store.mu.Lock()
+		g.store.failSave = func(string) error { return errors.New("down") }
+		g.store.mu.Unlock()
+		g.store.forget()
+		g.take(consumer, 10*time.Minute)
+		g.r.AllAdded()
+		require.Nil(t, g.next(), "it is not saved")
+		g.store.mu.Lock()
+		g.store.failSave = nil
+		g.store.mu.Unlock()
+		_, ended := g.drain(time.Hour)
+		require.True(t, ended)
+		require.Equal(t, want, g.store.checkpoint(t, "a"))
+		g.close()
+	})
+}
+
 // A chat that was named once is read again by itself, one request each time, until its
 // messages have left the lookback.
 func TestReader_ReadsAgainWhatMayChange(t *testing.T) {

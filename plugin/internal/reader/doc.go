@@ -80,7 +80,8 @@
 //
 // readAgain asks for one more pass after the one that is going on: because the chat
 // was added again, or because its end was believed and short pages mislead
-// (chat.Start.OnShortPages). In the latter case that pass begins at the chat's
+// (chat.Start.OnShortPages). Both are in the checkpoints, so that another process reads it again where this
+// one ends before. In the latter case that pass begins at the chat's
 // beginning, once the chat is quiet (doubt.go), and what the checkpoint knows is not delivered again.
 // That checkpoint is set aside and a new one begun, which is kept as usual, so that after a crash
 // this goes on, and what was set aside comes again. They become one when a pass has come to the
@@ -103,8 +104,8 @@
 //     by the count of sleeps, in dirty because it has no work, in notOurs by its phase.
 //   - A queued chat is once in ready or retries, or asleep once in sleeping or watched. A
 //     chat that is reading or resting is in none of them. One that is in watched keeps
-//     nobody from anything: neither Next from its end nor another chat from its turn, but
-//     for one pass in four.
+//     nobody from anything: neither Next from its end, unless a pass finds something, nor another chat
+//     from its turn, but for one pass in four.
 //   - A chat is in offers if and only if work.offered, and then it has pending messages.
 //   - A chat whose work is dirty and not being saved is in dirty, perhaps twice: who
 //     hurries adds it again, and whoever takes it out second finds nothing to do.

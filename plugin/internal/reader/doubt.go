@@ -13,11 +13,38 @@ type doubt struct {
 	ended bool // a pass has come to the chat's end
 }
 
-// doubtEnds has all chats read again whose end nobody has looked behind.
-func (r *Reader) doubtEnds() {
+// believe notes that a chat's end was believed by the pass that is going on.
+func (r *Reader) believe(c *record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.shortPages {
+		// That came out while this pass was going on.
+		c.doubted, c.again = true, true
+		r.keepOpen(c)
+		return
+	}
+	if !c.believed && (c.kept != "" || c.work.saving) {
+		r.markDirty(c)
+	}
+	c.believed = true
+}
+
+// foundShortPages is chat.Start.OnShortPages.
+func (r *Reader) foundShortPages() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.doubtEnds()
+}
+
+// doubtEnds has all chats read again whose end was believed, those too that were forgotten since. The
+// checkpoints say the same to another process. Caller holds mu.
+func (r *Reader) doubtEnds() {
 	r.shortPages = true
+	for _, id := range r.memory.believed() {
+		if r.chats[id] == nil {
+			r.enter(id)
+		}
+	}
 	again := 0
 	for _, c := range r.all() {
 		if c.believed {
@@ -75,6 +102,8 @@ func (r *Reader) endDoubt(c *record) {
 	} else {
 		w.acked.Join(&w.doubt.known)
 	}
-	w.doubt, w.known, w.read = nil, true, w.acked
-	r.markDirty(c)
+	w.doubt, w.read = nil, w.acked
+	if w.known = w.acked.Begun(); w.known {
+		r.markDirty(c)
+	}
 }

@@ -42,8 +42,9 @@ type Hooks struct {
 	// of the future, or whose times can't have been meant as they stand.
 	WrongTimes func(chat string, messages int)
 	// ShortPages is called once when the server turns out to give pages that are
-	// shorter than asked though more follows, with how many chats are read again
-	// from their beginning because the end of such a page was taken for theirs.
+	// shorter than asked though more follows, or a checkpoint says that it does. It says how many chats
+	// are read again from their beginning because the end of such a page was taken for theirs; there may
+	// be others whose checkpoints have yet to be loaded.
 	ShortPages func(again int)
 	// NotWatched is called once, with Config.OncePerAdd, for the first chat whose changes are not
 	// looked for until it is added again, since too many are looked after.

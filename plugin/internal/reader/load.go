@@ -61,6 +61,12 @@ func (r *Reader) load(c *record) (retryIn time.Duration, err error) {
 	if w.known {
 		c.kept = pack(&cp)
 	}
+	if cp.ShortPages && !r.shortPages {
+		r.doubtEnds()
+	}
+	if cp.Believed {
+		c.believed, c.doubted = !r.shortPages, r.shortPages
+	}
 	if lost {
 		r.markDirty(c)
 	}

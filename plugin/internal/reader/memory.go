@@ -2,6 +2,8 @@
 
 package reader
 
+import "slices"
+
 // mostRemembered is how many chats a memory that is bounded has at most; 300 bytes
 // for each are usual.
 const mostRemembered = 1 << 16
@@ -26,6 +28,20 @@ func (m *memory) remember(id string, kept packed) {
 		m.recent = map[string]packed{}
 	}
 	m.recent[id] = kept
+}
+
+// believed returns the chats whose checkpoints say that their end was, in order.
+func (m *memory) believed() []string {
+	var ids []string
+	for _, part := range []map[string]packed{m.recent, m.older} {
+		for id, kept := range part {
+			if kept.believed() && kept == m.recall(id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 func (m *memory) recall(id string) packed {

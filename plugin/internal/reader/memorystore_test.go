@@ -37,3 +37,9 @@ func (m *MemoryStore) Save(_ context.Context, chat string, value []byte) error {
 	m.values[chat] = string(value)
 	return nil
 }
+
+func (m *MemoryStore) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.values = nil
+}

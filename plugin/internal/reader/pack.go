@@ -26,8 +26,20 @@ const (
 	packedMark     = 16 // times the mark
 )
 
+// And what a checkpoint says beside, in its first byte.
+const (
+	packedBelieved   = 1
+	packedShortPages = 2
+)
+
 func pack(c *chat.Checkpoint) packed {
-	b := make([]byte, 0, 16+24*len(c.Seen))
+	b := make([]byte, 1, 17+24*len(c.Seen))
+	if c.Believed {
+		b[0] |= packedBelieved
+	}
+	if c.ShortPages {
+		b[0] |= packedShortPages
+	}
 	b = binary.AppendVarint(b, c.Time)
 	b = binary.AppendVarint(b, c.From)
 	last := c.Time
@@ -66,7 +78,9 @@ func (p packed) unpack() chat.Checkpoint {
 		b = b[size:]
 		return n
 	}
-	c := chat.Checkpoint{Time: next(), From: next()}
+	c := chat.Checkpoint{Believed: b[0]&packedBelieved != 0, ShortPages: b[0]&packedShortPages != 0}
+	b = b[1:]
+	c.Time, c.From = next(), next()
 	for last := c.Time; len(b) > 0; {
 		last += next()
 		kind := b[0]
@@ -86,3 +100,6 @@ func (p packed) unpack() chat.Checkpoint {
 	}
 	return c
 }
+
+// believed is that of what was packed.
+func (p packed) believed() bool { return p != "" && p[0]&packedBelieved != 0 }

@@ -13,7 +13,8 @@ import (
 
 func TestPack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := chat.Checkpoint{Time: rapid.Int64Min(0).Draw(t, "time"), From: rapid.Int64Min(0).Draw(t, "from")}
+		c := chat.Checkpoint{Time: rapid.Int64Min(0).Draw(t, "time"), From: rapid.Int64Min(0).Draw(t, "from"),
+			Believed: rapid.Bool().Draw(t, "believed"), ShortPages: rapid.Bool().Draw(t, "short pages")}
 		for range rapid.IntRange(0, 5).Draw(t, "seen") {
 			id := rapid.OneOf(rapid.StringN(1, 60, -1),
 				rapid.StringMatching("[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")).Draw(t, "id")
@@ -25,5 +26,6 @@ func TestPack(t *testing.T) {
 			c.Seen = append(c.Seen, s)
 		}
 		require.Equal(t, c, pack(&c).unpack())
+		require.Equal(t, c.Believed, pack(&c).believed())
 	})
 }

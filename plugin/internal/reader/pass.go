@@ -34,8 +34,9 @@ func (r *Reader) pass(c *record) error {
 			return err
 		},
 		ReadAhead: r.cfg.ReadAhead, Begin: r.begin,
-		OnRealigned:  r.cfg.Hooks.Realigned,
-		OnShortPages: r.doubtEnds,
+		OnRealigned: r.cfg.Hooks.Realigned,
+		ShortPages:  r.shortPages, OnShortPages: r.foundShortPages,
+		OnBelieved: func() { r.believe(c) },
 	}
 	if w.reread != nil {
 		start.Reached = w.reread.back
@@ -59,14 +60,6 @@ func (r *Reader) pass(c *record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case found.Believed && r.shortPages:
-		// That came out while this pass was going on.
-		c.doubted, c.again = true, true
-		r.keepOpen(c)
-	case found.Believed:
-		c.believed = true
-	}
 	if w.restart && !w.known && w.doubt == nil && !found.Set {
 		// Nothing was there. What can't be decoded goes: should the Store forget it, the
 		// chat would look like one that was never read.
@@ -185,6 +178,7 @@ func (r *Reader) emit(ctx context.Context, c *record, items []chat.Item, now int
 			return err
 		}
 		w.pending = append(w.pending, items[:n]...)
+		r.keepOpen(c) // it may be read for its changes alone
 		w.doubt.takes(items[:n])
 		w.now = max(w.now, now)
 		r.advance(c, &w.read, chat.SeenOf(items[:n]), w.now)

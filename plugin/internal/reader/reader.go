@@ -47,7 +47,7 @@ type Reader struct {
 	budget   budget
 
 	answered   bool       // some request has succeeded
-	shortPages bool       // a pass has called OnShortPages
+	shortPages bool       // a pass has called OnShortPages, or a checkpoint says that one has
 	unwatched  bool       // Hooks.NotWatched was called
 	chance     *rand.Rand // the same in every run: what matters is that no list of chats has this order
 	places     int        // that passes hold, up to Config.ParallelChats
@@ -125,11 +125,7 @@ func (r *Reader) add(id string, from *time.Time, done func(error)) {
 	}
 	c, exists := r.chats[id]
 	if !exists {
-		c = &record{id: id, saved: -r.cfg.CheckpointInterval, kept: r.memory.recall(id)}
-		r.chats[id] = c
-		r.unread++
-		r.counts[Waiting]++
-		r.cfg.Hooks.State(Waiting, r.counts[Waiting])
+		c = r.enter(id)
 	}
 	if from != nil {
 		c.wantReread(*from)
@@ -146,6 +142,17 @@ func (r *Reader) add(id string, from *time.Time, done func(error)) {
 		r.keepOpen(c) // it may be queued for its changes alone
 	}
 	r.changed.Broadcast()
+}
+
+// enter has a chat be in the Reader. Caller holds mu, and has it read.
+func (r *Reader) enter(id string) *record {
+	c := &record{id: id, saved: -r.cfg.CheckpointInterval, kept: r.memory.recall(id)}
+	c.believed = c.kept.believed()
+	r.chats[id] = c
+	r.unread++
+	r.counts[Waiting]++
+	r.cfg.Hooks.State(Waiting, r.counts[Waiting])
+	return c
 }
 
 // AllAdded says that no more chats will be added: Next ends after the last.

@@ -21,6 +21,7 @@ func (r *Reader) markDirty(c *record) {
 		return
 	}
 	c.work.dirty = true
+	r.keepOpen(c)
 	if r.cfg.Store == nil {
 		r.dirty.add(c, time.Now()) // nothing is written, so there is nothing to spare
 		return
@@ -72,6 +73,7 @@ func (r *Reader) store(ctx context.Context, c *record) error {
 	w.dirty, w.saving = false, true
 	acked := w.acked
 	acked.Seen = slices.Clone(acked.Seen)
+	acked.Believed, acked.ShortPages = c.believed || c.doubted, r.shortPages
 	r.mu.Unlock()
 
 	var err error
