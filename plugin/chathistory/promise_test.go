@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -378,26 +379,29 @@ func TestPromise_AShortPageIsNotTheEnd(t *testing.T) {
 	}
 }
 
-// By the time that it shows, many chats have been believed to end where they don't.
-func TestPromise_WhatWasBelievedOfShortPagesIsLookedAtAgain(t *testing.T) {
-	t.Parallel()
-	k := pipetest.NewKommo(t, sandbox.Config{})
-	var all []string
+// hidesLate is a server with chats of which it hides some messages, but not before 32 ends have proved to
+// be ends. Those that it always shows are named by shows.
+func hidesLate(t *testing.T) (k *pipetest.Kommo, all []string, shows func(chat string) []string) {
+	t.Helper()
+	k = pipetest.NewKommo(t, sandbox.Config{})
 	for range 120 {
 		all = append(all, k.Chat(60))
 	}
-	// Not before 32 ends have proved to be ends.
-	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultHideItems, From: 40, To: 41, After: 150})
+	k.Fail(t, sandbox.Fault{Kind: sandbox.FaultHideItems, From: 40, To: 45, After: 150})
+	return k, all, func(chat string) []string { return slices.Delete(idsOf(k.Messages(chat)), 40, 45) }
+}
+
+// By the time that it shows, many chats have been believed to end where they don't.
+func TestPromise_WhatWasBelievedOfShortPagesIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	k, all, shows := hidesLate(t)
 	s := k.Start(t, pipetest.Fields{"chats": all}, pipetest.Options{})
 	s.Ended()
 	for _, chat := range all {
-		want := idsOf(k.Messages(chat))
 		got := timesOf(ids(s.Out.Of(chat)))
-		for i, id := range want {
-			if i != 40 { // hidden, or read before
-				assert.Contains(t, got, id)
-				assert.LessOrEqual(t, got[id], 2)
-			}
+		for _, id := range shows(chat) {
+			assert.Contains(t, got, id)
+			assert.LessOrEqual(t, got[id], 2)
 		}
 	}
 	var told []string
@@ -408,6 +412,57 @@ func TestPromise_WhatWasBelievedOfShortPagesIsLookedAtAgain(t *testing.T) {
 	}
 	require.Len(t, told, 1)
 	assert.Regexp(t, `and \d{2,3} chats are read again from the beginning$`, told[0])
+}
+
+// A process that ends before that has happened leaves it to the next, which sees nothing misleading itself.
+func TestPromise_WhatWasBelievedOfShortPagesOutlastsACrash(t *testing.T) {
+	t.Parallel()
+	k, all, shows := hidesLate(t)
+	conf := pipetest.Fields{"chats": all, "checkpoint_cache": "progress", "checkpoint_limit": 100_000, "lookback": "5s"}
+	o := pipetest.Options{Cache: pipetest.NewCache(), MaxInFlight: 1000}
+	var mu sync.Mutex
+	warned, read, before := false, map[string]bool{}, map[string]bool{}
+	first := o
+	first.Write = func(ctx context.Context, batch []pipetest.Message) error {
+		mu.Lock()
+		chat := batch[0].Chat
+		read[chat] = true
+		if !warned {
+			before[chat] = true
+		}
+		again := warned && before[chat]
+		mu.Unlock()
+		if again {
+			return pipetest.HoldAll(ctx, batch)
+		}
+		return nil
+	}
+	s := k.Start(t, conf, first)
+	s.Until("it is found out", func() bool { return len(s.Logs.With("shorter than asked")) > 0 })
+	mu.Lock()
+	warned = true
+	mu.Unlock()
+	s.Until("all chats are read", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(read) == len(all)
+	})
+	s.Crash()
+	got := timesOf(ids(s.Out.Delivered()))
+
+	s = k.Start(t, conf, o)
+	s.Ended()
+	missed := 0
+	again := timesOf(ids(s.Out.Delivered()))
+	for _, chat := range all {
+		for _, id := range shows(chat) {
+			if got[id] == 0 {
+				missed++
+				assert.Contains(t, again, id)
+			}
+		}
+	}
+	assert.Greater(t, missed, 100, "else this test shows nothing")
 }
 
 // Many chats that end within less than a server's limit do not have it believed at the limit.

@@ -92,7 +92,7 @@ func (m *simMsg) required() bool {
 		// That is the first look of the last process that found nothing of the chat in
 		// the store.
 		// What was stamped before it may be listed deeper than it went.
-		stamped := m.late || c.w.on.has(simFreeOrder) || m.key <= c.w.serverMs(c.freshSaved)
+		stamped := m.late || c.w.on.has(simFreeOrder) || m.key/1000 <= c.w.serverMs(c.freshSaved)/1000
 		if c.freshSaved == noTime || m.at <= c.freshSaved || stamped && m.deep() {
 			return false
 		}
@@ -119,12 +119,22 @@ func (m *simMsg) required() bool {
 func (m *simMsg) orphaned() bool {
 	c := m.c
 	if c.w.cfg.latest && m.time < c.w.epoch.Add(c.freshSaved-c.w.cfg.lookback).UnixMilli() &&
-		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at && !o.hide }) {
+		!slices.ContainsFunc(c.items, func(o *simMsg) bool { return o.at < m.at && !o.hide && (o.at <= c.freshSaved || o.accepted != noTime) }) {
 		return true
 	}
+	order := c.order
+	if !c.w.cfg.order {
+		// A checkpoint has them as they were read.
+		order = slices.SortedFunc(slices.Values(order), func(a, b *simMsg) int {
+			if c.w.on.has(simByArrival) {
+				return a.n - b.n
+			}
+			return int(a.key - b.key)
+		})
+	}
 	older, seen := false, 0
-	for _, o := range slices.Backward(c.order) {
-		if o == m || o.at >= m.at {
+	for _, o := range slices.Backward(order) {
+		if o.n >= m.n {
 			continue
 		}
 		if o.gone == noTime {
@@ -152,7 +162,7 @@ func (m *simMsg) deep() bool {
 			there++
 		}
 	}
-	return slices.Index(c.items, m) >= most || of > most || there > most && m.key <= c.w.serverMs(c.freshSaved)
+	return slices.Index(c.items, m) >= most || of > most || there > most && m.key/1000 <= c.w.serverMs(c.freshSaved)/1000
 }
 
 // missing returns the messages that must come and have not. Caller holds mu.
@@ -194,7 +204,8 @@ func (p *simProcess) checkWanted(m *simMsg) {
 		w.violated(5, "%s came, which is no message", m)
 	case !w.cfg.since.IsZero() && m.time != 0 && m.time < w.cfg.since.Add(-time.Second).UnixMilli():
 		w.violated(1, "%s came, which is older than since", m)
-	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !w.apart() && !p.deceived && !m.c.deceived && !m.unplaced(0) && !m.ahead():
+	case w.cfg.latest && m.at < 0 && !w.on.has(simNoTime) && !w.on.has(simClockOff) && !w.on.has(simRot) && !w.on.has(simTorn) && !w.apart() &&
+		(!w.deceived() || !w.on.has(simDeletions) && !w.on.has(simHiddenPages)) && !m.unplaced(0) && !m.ahead():
 		w.violated(1, "%s came, though start_from is latest", m)
 	}
 }
@@ -255,8 +266,8 @@ func (p *simProcess) checkRepeat(m *simMsg) {
 func (p *simProcess) mayRepeat(m *simMsg) bool {
 	w := p.w
 	switch {
-	case p.deceived:
-		return true // what a server that hides messages was believed is looked at again
+	case w.deceived():
+		return true // what a server that hides messages was believed is looked at again, by a later process too
 	case w.cfg.queue && w.store.forgot:
 		return true
 	case w.apart():
@@ -265,24 +276,41 @@ func (p *simProcess) mayRepeat(m *simMsg) bool {
 	return m.unplaced(m.served) || m.mistimed()
 }
 
+// deceived says that some process was given a page that was short though more came behind it.
+func (w *simWorld) deceived() bool {
+	return slices.ContainsFunc(w.procs, func(p *simProcess) bool { return p.deceived })
+}
+
 // apart says that the senders' clocks differ by more than the lookback, which has to be longer.
 func (w *simWorld) apart() bool { return w.on.has(simSkew) && w.cfg.lookback < 4*time.Second }
 
-// ahead says of a message that it, or one below it, claimed to be of the future when its
-// chat was first looked at, or it to be newer than what stands above it: then no time tells that it was
-// there before (docs/how-it-works.md).
+// ahead says of a message that it, or one below it, claimed to be of the future when its chat was
+// first looked at, or it to be newer than what stands above it, or where messages are deleted one below it does:
+// then no time tells that it was there before (docs/how-it-works.md).
 func (m *simMsg) ahead() bool {
 	c := m.c
 	if c.freshSaved == noTime {
 		return true
 	}
-	below, above := c.all[:m.n+1], c.all[m.n+1:] // where it is gone, what came before it
-	if at := slices.Index(c.items, m); at >= 0 {
-		below, above = c.items[at:], c.items[:at]
+	all := slices.Clone(c.all) // as it was, before anything was deleted
+	slices.Reverse(all)
+	for _, listed := range [][]*simMsg{c.items, all} {
+		at := slices.Index(listed, m)
+		if at < 0 {
+			continue
+		}
+		for i, o := range listed[at:] {
+			if max(o.time, o.key) > c.w.epoch.Add(c.freshLook).UnixMilli() {
+				return true
+			}
+			if (i == 0 || c.w.on.has(simDeletions)) && slices.ContainsFunc(listed[:at+i], func(above *simMsg) bool {
+				return above.at <= o.at && above.key < o.key-time.Minute.Milliseconds()
+			}) {
+				return true
+			}
+		}
 	}
-	return slices.ContainsFunc(below, func(o *simMsg) bool {
-		return max(o.time, o.key) > c.w.epoch.Add(c.freshLook).UnixMilli()
-	}) || slices.ContainsFunc(above, func(o *simMsg) bool { return o.at <= m.at && o.key < m.key-time.Minute.Milliseconds() })
+	return false
 }
 
 // mistimed says of a message of 1970, of one above another that claims to be of the
@@ -514,6 +542,9 @@ func (w *simWorld) bound() time.Duration {
 	bound := w.settling() + 3*c.poll + time.Duration(requests)*took
 	if c.rps > 0 {
 		bound += time.Duration(2 * requests / c.rps * float64(time.Second))
+	}
+	if w.api.throttled > 0 {
+		bound += 5 * time.Minute // until the input is as fast again as it was
 	}
 	// One message after the other in the worst case, each with its checkpoint.
 	per := w.out.latency + c.batchPeriod

@@ -174,11 +174,12 @@ func (w *simWorld) await(p *simProcess) *simProcess {
 		least += w.settling() + 40*max(w.cfg.poll, w.cfg.maxBackoff)
 	}
 	w.mu.Unlock()
-	for deadline := w.now() + bound; ; {
+	for began := w.now(); ; {
 		ended := p.until(w.now() + max(bound/200, 500*time.Millisecond))
 		w.mu.Lock()
 		missing := w.missing()
-		late := w.now() > deadline
+		bound = max(bound, w.bound()) // what was asked for before may have been answered since
+		late := w.now() > began+bound
 		broken := len(w.broken) > 0
 		if late && len(missing) > 0 {
 			w.violated(7, "%s has not come %s after all was well again, nor have %d others", missing[0], bound.Round(time.Second), len(missing)-1)

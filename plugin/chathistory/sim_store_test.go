@@ -283,7 +283,7 @@ func (s *simStore) set(ctx context.Context, p *simProcess, key string, value []b
 		known, ok := s.known[id]
 		if !ok {
 			// What a server that hides messages was believed begins anew.
-			if !p.deceived {
+			if !w.deceived() {
 				known.surely = slices.Clone(p.loaded[c].surely)
 				known.surely.join(p.covered(c, w.now()))
 			}
@@ -358,11 +358,15 @@ func (s *simStore) holds(c *simChat) simBits {
 	return bits
 }
 
-// surely returns what a chat's values of now certainly say was acknowledged.
+// surely returns what a chat's values of now certainly say was acknowledged. What was written
+// first, to be there if the next write is torn, is not looked at unless it is.
 func (s *simStore) surely(c *simChat) simBits {
 	var bits simBits
 	for key, v := range s.values {
-		if s.chatOf(key) == c {
+		own, spare := strings.CutSuffix(key, ".next")
+		torn, there := s.values[own]
+		_, whole := s.known[c.id+"\x00"+torn.value]
+		if s.chatOf(key) == c && (!spare || there && !whole) {
 			bits.join(s.known[c.id+"\x00"+v.value].surely)
 		}
 	}
