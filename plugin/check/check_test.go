@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -321,16 +322,14 @@ func TestCheck_EndsWithItsContext(t *testing.T) {
 func hanging(t *testing.T, s http.Handler, answered int, of func(*http.Request) bool) *httptest.Server {
 	t.Helper()
 	over := make(chan struct{})
-	n := 0
+	var n atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if of(r) {
-			if n++; n > answered {
-				select {
-				case <-over:
-				case <-r.Context().Done():
-				}
-				return
+		if of(r) && n.Add(1) > int64(answered) {
+			select {
+			case <-over:
+			case <-r.Context().Done():
 			}
+			return
 		}
 		s.ServeHTTP(w, r)
 	}))
