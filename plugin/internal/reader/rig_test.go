@@ -205,6 +205,13 @@ func (s *testStore) Save(ctx context.Context, id string, value []byte) error {
 	return s.MemoryStore.Save(ctx, id, value)
 }
 
+// failSaves has every Save fail from now on, or none if err is nil.
+func (s *testStore) failSaves(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failSave = func(string) error { return err }
+}
+
 func (s *testStore) saveCount(id string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

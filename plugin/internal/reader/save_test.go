@@ -212,10 +212,10 @@ func TestReader_CloseReportsWhatItCouldNotWrite(t *testing.T) {
 		m.Fill("a", 5, 1500)
 		g := newRig(t, m, nil)
 		full := errors.New("disk full")
-		g.store.failSave = func(string) error { return full }
+		g.store.failSaves(full)
 		g.start("a").drain(time.Second)
 		require.ErrorIs(t, g.r.Close(t.Context()), full)
-		g.store.failSave = nil
+		g.store.failSaves(nil)
 		g.close()
 		assert.Equal(t, 1, g.store.saveCount("a"), "the next Close tries again")
 	})
