@@ -585,9 +585,7 @@ func TestPass_HidesAtRandomWhatTellsNoTime(t *testing.T) {
 		m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
 			return slices.DeleteFunc(page, func(chat.Item) bool { return rnd.IntN(10) == 0 })
 		}
-		server := &evidence.Server{}
-		server.Refute()
-		got, _, err := runAt(server, m, 50, 100, nil)
+		got, _, err := runAt(misleading(), m, 50, 100, nil)
 		require.NoError(t, err)
 		chattest.RequireOnce(t, got)
 		require.Greater(t, len(got), 2500)
@@ -637,9 +635,7 @@ func TestPass_EndsAtWhatIsNoMessage(t *testing.T) {
 		m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
 			return slices.DeleteFunc(slices.Clone(page), func(it chat.Item) bool { return it.ID == hidden })
 		}
-		server := &evidence.Server{}
-		server.Refute()
-		got, _, err := runAt(server, m, 17, 3, func(s *chat.Start) {
+		got, _, err := runAt(misleading(), m, 17, 3, func(s *chat.Start) {
 			s.Known = true
 			s.From.Seen = []chat.Seen{{ID: "deleted since", Time: m.Now - 10_000}}
 		})

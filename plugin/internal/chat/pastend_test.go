@@ -91,9 +91,7 @@ func TestPass_AKnownMessageFurtherDownIsNoEnd(t *testing.T) {
 	m.Bend = func(_ string, _, _ int, page []chat.Item) []chat.Item {
 		return slices.DeleteFunc(slices.Clone(page), func(it chat.Item) bool { return slices.Contains(hidden, it.ID) })
 	}
-	server := &evidence.Server{}
-	server.Continued(2)
-	got, _, err := runAt(server, m, 15, 10, nil)
+	got, _, err := runAt(misleading(), m, 15, 10, nil)
 	require.NoError(t, err)
 	require.Equal(t, slices.Concat(all[:90-11-8], all[90-11:]), got)
 }

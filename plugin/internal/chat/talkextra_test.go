@@ -78,6 +78,6 @@ func TestTalk_SomeMessagesTwiceInAList(t *testing.T) {
 // misleading returns a server whose short pages are known to be no sign of the end.
 func misleading() *evidence.Server {
 	server := &evidence.Server{}
-	server.Continued(2)
+	server.Refute()
 	return server
 }
