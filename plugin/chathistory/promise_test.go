@@ -452,6 +452,7 @@ func TestPromise_WhatWasBelievedOfShortPagesOutlastsACrash(t *testing.T) {
 
 	s = k.Start(t, conf, o)
 	s.Ended()
+	assert.Len(t, s.Logs.With("shorter than asked"), 1)
 	missed := 0
 	again := timesOf(ids(s.Out.Delivered()))
 	for _, chat := range all {
@@ -463,6 +464,11 @@ func TestPromise_WhatWasBelievedOfShortPagesOutlastsACrash(t *testing.T) {
 		}
 	}
 	assert.Greater(t, missed, 100, "else this test shows nothing")
+
+	s = k.Start(t, conf, o) // when all have been read again
+	s.Ended()
+	assert.Len(t, s.Logs.With("one that was read before that was known is read again"), 1)
+	assert.Empty(t, s.Out.Delivered())
 }
 
 // Many chats that end within less than a server's limit do not have it believed at the limit.

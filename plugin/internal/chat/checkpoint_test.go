@@ -163,3 +163,14 @@ func TestCheckpoint_KeepsTheSecondOfTheLastFew(t *testing.T) {
 		require.Len(t, c.Seen, 21+int(i))
 	}
 }
+
+func TestCheckpoint_Begun(t *testing.T) {
+	for begun, c := range map[bool][]Checkpoint{
+		true:  {{Time: 1}, {From: 1}, {Seen: []Seen{{ID: "a"}}}},
+		false: {{}, {Believed: true, ShortPages: true}},
+	} {
+		for i := range c {
+			require.Equal(t, begun, c[i].Begun(), "%+v", c[i])
+		}
+	}
+}

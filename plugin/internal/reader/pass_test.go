@@ -190,6 +190,37 @@ func TestReader_DoubtsOutlastTheProcess(t *testing.T) {
 	}
 }
 
+// What an earlier process believed is read again where this one finds out.
+func TestReader_DoubtsWhatAnEarlierProcessBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fresh := 0
+		g := newRig(t, chattest.NewModel(), passes(func(ctx context.Context, s chat.Start) (chat.Result, error) {
+			switch {
+			case s.Chat == "misleading":
+				time.Sleep(time.Minute) // the others have ended
+				s.OnShortPages()
+				return chat.Result{Entries: 1}, nil
+			case s.Known:
+				return chat.Result{Entries: 1}, nil
+			}
+			if fresh++; !s.ShortPages {
+				s.OnBelieved()
+			}
+			return chat.Result{Entries: 1}, s.Emit(ctx, []chat.Item{{ID: "m", Time: 1}}, s.Now.UnixMilli())
+		}))
+		g.start("a").drain(time.Hour)
+		g.close()
+		again := -1
+		g.cfg.Hooks.ShortPages = func(n int) { again = n }
+		_, ended := g.start("a", "misleading").drain(time.Hour)
+		require.True(t, ended)
+		g.close()
+		assert.Equal(t, 1, again)
+		assert.Equal(t, 2, fresh)
+		assert.False(t, g.store.checkpoint(t, "a").Believed)
+	})
+}
+
 // It is in each checkpoint that is written before the chat is read again, and in that of a chat
 // whose end was not believed at first.
 func TestReader_KeepsWhatWasBelieved(t *testing.T) {
