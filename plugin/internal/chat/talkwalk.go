@@ -311,10 +311,11 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 	var looks []spot
 	n := len(page)
 	limited := n > 0 && p.mayLimit(n)
+	shown := messagesOf(page) // what a server adds of its own takes no place
 	if limited {
-		looks = append(looks, cover(at.start()+n-1, n)) // right behind it
+		looks = append(looks, cover(at.start()+shown-1, shown)) // right behind it
 		if at.page == 1 {
-			looks[0] = spot{2, n}
+			looks[0] = spot{2, shown}
 		}
 	}
 	looks = append(looks, spot{at.page + 1, at.limit})
@@ -347,7 +348,7 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 			return talkEnd{}, err
 		}
 		same := showsSame(again, page)
-		next := same && fresh > 0 && at.page == 1 && look == spot{2, n} // nothing lies between
+		next := same && fresh > 0 && at.page == 1 && look == spot{2, shown} // nothing lies between
 		if limited && behind > 0 && len(again) == n && !next {
 			is, err := p.isLimit(ctx, w, n, behind)
 			if err == nil && is {
@@ -377,8 +378,8 @@ func (p *talkPass) talkEnd(ctx context.Context, w period, l *talkList, page []It
 		if p.server.Continued(fresh + 1) {
 			p.OnShortPages()
 		}
-		if next && len(below) == n {
-			p.limit = messagesOf(page)
+		if next && len(below) >= shown {
+			p.limit = shown
 		}
 		l.blind = l.blind || !joins
 		return talkEnd{next: below, at: look, more: more}, nil
