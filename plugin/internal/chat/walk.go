@@ -152,6 +152,7 @@ func (k *kept) delivered() []Seen {
 func (p *pass) walk(ctx context.Context) (k *kept, complete bool, err error) {
 	for range stuckAfter {
 		var page []Item
+		p.now = 0
 		if page, err = p.fetch(ctx, 0); err != nil {
 			return nil, false, err
 		}
@@ -246,8 +247,8 @@ func (p *pass) walkFrom(ctx context.Context, page []Item, at int, slide bool) (k
 			}
 		}
 		before = page
-		if last != nil && len(page) < p.fullest && known <= p.pageSize/4 && k.ends(page) && !p.server.Misleads() {
-			short = false // it reaches most of a page behind that, and shows less than it could: there is no more
+		if last != nil && len(page) < p.fullest && known <= 1 && k.ends(page) && !p.server.Misleads() {
+			short = false // it reaches a page behind that, and shows less than it could: there is no more
 		}
 		if (len(page) < p.pageSize || last != nil && len(fresh) == 0 && k.ends(page)) && !short {
 			e, err := p.end(ctx, k, page, at, len(fresh), last)
